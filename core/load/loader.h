@@ -1,0 +1,59 @@
+// Executes a LoadPlan: reads the tensors, checks the obligations, packs every part into the layout of the
+// kernel it is bound to, and closes the books in a receipt.
+//
+// Memory is poisoned before it is written; a part is sealed when its declared sources are in. Peak memory is
+// the plan's figure. Results do not depend on the number of threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/team.h"
+#include "plan/plan.h"
+
+namespace mortise::load {
+
+struct Receipt {
+    uint64_t tensors_read = 0, tensors_dropped = 0;
+    uint64_t bytes_read = 0;           // of tensor data
+    uint64_t elements_written = 0;     // over all parameters; equals the plan's sum
+    uint64_t obligations_met = 0;
+    uint64_t values_checked = 0;
+    double seconds = 0;
+    std::vector<std::string> notes;    // equal copies shared, defaults used
+};
+
+// Called with bytes done and bytes in all, from the calling thread, a few times a second.
+using Progress = std::function<void(uint64_t done, uint64_t total)>;
+
+// Everything a plan's kernels need at run time. Frees through the providers; kernels first.
+class Model {
+  public:
+    const plan::Planned& planned() const;
+    const plan::LoadPlan& plan() const;
+    const Receipt& receipt() const;
+    mortise_kernel* kernel(uint32_t kernel) const;                    // of plan().kernels
+    const std::vector<mortise_address>& packed(uint32_t kernel) const; // [parts]
+    const float* vector(uint32_t vector) const;                       // f32, of plan().vectors
+    // Scales of a layer's cache: [1] or [kv_heads]; null = none.
+    ~Model();
+    struct Rep;
+    explicit Model(std::unique_ptr<Rep> rep);
+
+  private:
+    std::unique_ptr<Rep> rep_;
+};
+
+// Errors: value_* for a failed obligation (naming tensor, element, value), file_*, value_changed,
+// out_of_memory, plugin_failed.
+Result<std::shared_ptr<const Model>> load(std::shared_ptr<const plan::Planned> planned, Team& team,
+                                          const Progress& progress = {});
+
+// Reads everything and checks every obligation without kernels: what `check` does after the plan.
+Result<Receipt> verify(const plan::Planned& planned, Team& team, const Progress& progress = {});
+
+}  // namespace mortise::load
