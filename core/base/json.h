@@ -1,7 +1,9 @@
 // Strict JSON with positions, and a record of what was read.
 //
 // Stricter than the grammar: duplicate keys, invalid UTF-8, depth above 64, trailing text and oversized
-// input are errors. Numbers keep their exact text: integers stay integers.
+// input are errors. Numbers keep their exact text: integers stay integers; one beyond 64 bits is a real.
+// One thing is laxer, in a Document only: NaN, Infinity and -Infinity are reals, because the Python writer
+// that makes model configs emits them.
 // A Node knows its line and column and whether anybody looked at it: a key of a model's config that nobody
 // reads is reported by the plan. Reading marks the node, so one Document belongs to one thread at a time.
 #pragma once
@@ -26,7 +28,8 @@ class Node {
     Kind kind() const { return kind_; }
     int line() const { return line_; }      // 1-based
     int column() const { return column_; }  // 1-based
-    // Path from the root as users write it: "quantization_config.config_groups.group_0.targets[1]"; "" = root.
+    // Path from the root as users write it: "quantization_config.config_groups.group_0.targets[1]"; "" =
+    // root.
     std::string path() const;
 
     // Effect: the member called `key`, marked as read; null when absent or when this is no object.
@@ -41,7 +44,7 @@ class Node {
     // Exact values. Errors: json_type with file:line:column and what was found.
     Result<bool> as_bool() const;
     Result<int64_t> as_int() const;    // a real with integral value is accepted
-    Result<double> as_double() const;  // integers are accepted
+    Result<double> as_double() const;  // integers are accepted, and {"__float__": "Infinity"} for non-finite
     Result<std::string_view> as_string() const;
     Status require(Kind kind) const;
 
@@ -58,6 +61,8 @@ class Node {
   private:
     friend class Builder;
     friend class Document;
+    const Node* lookup(std::string_view key) const;
+    Problem type_problem(std::string_view expected) const;
     Kind kind_ = Kind::null;
     int line_ = 0, column_ = 0;
     mutable bool read_ = false;
@@ -66,11 +71,14 @@ class Node {
     const std::string* file_ = nullptr;  // owned by the Document
     std::vector<std::unique_ptr<Node>> items_;
     std::vector<std::string> keys_;
+    std::unique_ptr<std::vector<uint32_t>> sorted_;  // of large objects: positions in order of their keys
 };
 
 // Owns a tree. Movable; nodes stay where they are.
 class Document {
   public:
+    Document(Document&&) noexcept = default;
+    Document& operator=(Document&&) noexcept = default;
     // Effect: parses `text`. `name` is used in messages (a path, or "model.gguf: metadata key 'x'").
     // Errors: json_invalid, json_duplicate_key, json_limits, each with line and column.
     static Result<Document> parse(std::string_view text, std::string name, size_t max_bytes = 256u << 20);
@@ -78,20 +86,34 @@ class Document {
     const std::string& name() const { return *name_; }
 
   private:
+    friend class Builder;
+    Document() = default;
     std::unique_ptr<std::string> name_;
     std::unique_ptr<Node> root_;
 };
 
 // Event interface for documents too large for a tree (tensor headers). Same strictness.
 struct Event {
-    enum class Type : uint8_t { null, boolean, integer, real, string, key, begin_object, end_object, begin_array, end_array };
+    enum class Type : uint8_t {
+        null,
+        boolean,
+        integer,
+        real,
+        string,
+        key,
+        begin_object,
+        end_object,
+        begin_array,
+        end_array
+    };
     Type type;
-    std::string_view text;  // key, string contents, or number text; valid during the call
+    std::string_view text;    // key, string contents, or number text; valid during the call
     uint64_t unsigned_value;  // integer >= 0
     bool negative;            // integer < 0: unsigned_value is its magnitude
 };
 // Effect: calls `sink` for each event; the sink's error ends the parse and is returned with `name` as file.
-Status parse_events(std::string_view text, const std::string& name, const std::function<Status(const Event&)>& sink);
+Status parse_events(std::string_view text, const std::string& name,
+                    const std::function<Status(const Event&)>& sink);
 
 // Writing. Effect: `text` as a JSON string literal with quotes.
 std::string quote(std::string_view text);
@@ -108,7 +130,8 @@ class Writer {
     Writer& value(std::string_view text);
     Writer& value(const char* text) { return value(std::string_view(text)); }
     Writer& value(bool flag);
-    Writer& value(double number);  // shortest text that reads back as the same double; NaN and infinity are null
+    Writer& value(
+        double number);  // shortest text that reads back as the same double; NaN and infinity are null
     Writer& value(int64_t number);
     Writer& value(uint64_t number);
     Writer& value(int number) { return value(int64_t{number}); }
@@ -118,6 +141,8 @@ class Writer {
 
   private:
     void separate();
+    Writer& begin(char bracket);
+    Writer& end(char bracket);
     int indent_;
     bool after_key_ = false;
     std::vector<bool> first_;

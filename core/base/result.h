@@ -72,7 +72,9 @@ inline std::unexpected<Error> fail(Code code, std::string what) {
 class Problems {
   public:
     void add(Problem problem) { list_.push_back(std::move(problem)); }
-    void add(const Error& error) { list_.insert(list_.end(), error.problems().begin(), error.problems().end()); }
+    void add(const Error& error) {
+        list_.insert(list_.end(), error.problems().begin(), error.problems().end());
+    }
     bool empty() const { return list_.empty(); }
     size_t size() const { return list_.size(); }
     // Effect: success if nothing was added, else all of it.
@@ -93,16 +95,16 @@ class Problems {
 // Unwraps a Result or returns its error: MORTISE_TRY(auto x, f()); MORTISE_CHECK(g());
 #define MORTISE_CONCAT_(a, b) a##b
 #define MORTISE_CONCAT(a, b) MORTISE_CONCAT_(a, b)
-#define MORTISE_TRY_(declaration, expression, temporary)                             \
-    auto temporary = (expression);                                                   \
-    if (!temporary) return std::unexpected(std::move(temporary).error());            \
+#define MORTISE_TRY_(declaration, expression, temporary)                  \
+    auto temporary = (expression);                                        \
+    if (!temporary) return std::unexpected(std::move(temporary).error()); \
     declaration = std::move(*temporary)
 #define MORTISE_TRY(declaration, expression) \
     MORTISE_TRY_(declaration, expression, MORTISE_CONCAT(mortise_try_, __LINE__))
-#define MORTISE_CHECK(expression)                                                    \
-    do {                                                                             \
-        if (auto mortise_status = (expression); !mortise_status)                     \
-            return std::unexpected(std::move(mortise_status).error());               \
+#define MORTISE_CHECK(expression)                                      \
+    do {                                                               \
+        if (auto mortise_status = (expression); !mortise_status)       \
+            return std::unexpected(std::move(mortise_status).error()); \
     } while (false)
 
 }  // namespace mortise
