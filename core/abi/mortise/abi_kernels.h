@@ -91,6 +91,7 @@ typedef struct mortise_tile {
     uint32_t reserved;
     const float* addend;           /* [rows][groups] or null */
     const float* table;            /* [2^bits] values of LOOKUP codes, or null */
+    const float* cast_scale;       /* [1]: weights are executed as cast(w / s) * s; null = as they are */
 } mortise_tile;
 
 /* What belongs to a part besides its rows. Arrays live as long as the kernel. Null = none. */

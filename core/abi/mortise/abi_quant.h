@@ -3,7 +3,8 @@
  * Axes: row = output feature n, column = input feature k, expert = e (a stack; 1 for a plain linear).
  *   w[n][k] = f32( (code[n][k] - zero[r(n)][c(k)]) * S[n][k] )      integer or no offset
  *   w[n][k] = f32( f32(code[n][k] * S[n][k]) + addend[r(n)][c(k)] ) float offset
- *   S = levels folded from the first to the last, each step one f32 rounding, `divide` levels divide.
+ *   S = levels folded, each step one f32 rounding: first those that multiply, then those that divide, each in
+ *       the order given; then scale_addend is added, if it is not 0.
  *   y = act(transform(x)) . w^T (+ low-rank) + bias
  */
 #ifndef MORTISE_ABI_QUANT_H
@@ -36,7 +37,8 @@ enum {
     MORTISE_ROLE_TABLE = 16,       /* lookup table of code values */
     MORTISE_ROLE_SHAPE = 17,       /* the logical shape, stored as a tensor; checked, then dropped */
     MORTISE_ROLE_UNUSED = 18,      /* belongs to the part and is dropped by a named rule */
-    MORTISE_ROLE_CAST_SCALE = 19   /* scale of the weight execution cast */
+    MORTISE_ROLE_CAST_SCALE = 19,  /* scale of the weight execution cast */
+    MORTISE_ROLE_SCALE_TABLE = 20  /* lookup table of SCALE elements whose encoding is LOOKUP */
 };
 
 /* How one element is encoded in its bits. */
@@ -48,7 +50,7 @@ enum {
     MORTISE_ENCODING_E2M1 = 4, MORTISE_ENCODING_E4M3 = 5, MORTISE_ENCODING_E5M2 = 6,
     MORTISE_ENCODING_E4M3FNUZ = 7, MORTISE_ENCODING_E5M2FNUZ = 8, MORTISE_ENCODING_E8M0 = 9,
     MORTISE_ENCODING_F16 = 10, MORTISE_ENCODING_BF16 = 11, MORTISE_ENCODING_F32 = 12,
-    MORTISE_ENCODING_LOOKUP = 13   /* index into the TABLE field */
+    MORTISE_ENCODING_LOOKUP = 13   /* index into the TABLE field; of SCALE: into SCALE_TABLE */
 };
 
 /* Layout: where bit b of element (expert, row, column) lies, as
@@ -183,6 +185,7 @@ typedef struct mortise_spec {
     uint32_t cast_encoding;                  /* execution cast: w' = cast(w / s) * s, s = CAST_SCALE field */
     uint32_t rotation_block;                 /* > 0: ROTATION or Hadamard of this size on the input */
     double rotation_factor;                  /* multiplies x H */
+    double scale_addend;                     /* added to the folded S, one rounding; 0 = nothing is added */
 } mortise_spec;
 
 #ifdef __cplusplus
