@@ -20,10 +20,14 @@ endfunction()
 
 # A room of the core: static library mortise_NAME of every .cpp in the calling folder (one level, and one
 # level of subfolders), include root core/. USES lists rooms (their public headers may be included),
-# LINKS lists outside libraries, hidden from the room's users.
+# LINKS lists outside libraries, hidden from the room's users. EXCLUDE lists subfolders that are libraries
+# of their own.
 function(mortise_room name)
-    cmake_parse_arguments(PARSE_ARGV 1 room "" "" "USES;LINKS")
+    cmake_parse_arguments(PARSE_ARGV 1 room "" "" "USES;LINKS;EXCLUDE")
     file(GLOB sources CONFIGURE_DEPENDS *.cpp */*.cpp)
+    foreach(folder IN LISTS room_EXCLUDE)
+        list(FILTER sources EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/${folder}/")
+    endforeach()
     if(sources)
         add_library(mortise_${name} STATIC ${sources})
         set(kind PUBLIC)
