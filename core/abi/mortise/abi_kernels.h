@@ -94,7 +94,8 @@ typedef struct mortise_tile {
     const float* cast_scale;       /* [1]: weights are executed as cast(w / s) * s; null = as they are */
 } mortise_tile;
 
-/* What belongs to a part besides its rows. Arrays live as long as the kernel. Null = none. */
+/* What belongs to a part besides its rows. Arrays live as long as the kernel. Null = none. For a bank of
+ * experts each array holds one block per expert, in their order; the rotation is common to all. */
 typedef struct mortise_extras {
     mortise_head head;
     const float* bias;             /* [rows] */
@@ -148,7 +149,7 @@ typedef struct mortise_arguments {
     uint32_t op;                       /* MORTISE_OP_*: EMBED or LINEAR for a kernel bound to both */
     uint32_t rows;                     /* T of this call; LINEAR of the head may get fewer than batch->rows */
     const mortise_batch* batch;
-    const mortise_address* inputs;     /* [n_inputs]: [T][width] f32 on the CPU */
+    const mortise_address* inputs;     /* [n_inputs]: [T][width] f32; on the CPU host memory of the core */
     const mortise_address* outputs;    /* [n_outputs]: may equal an input where widths are equal, except LINEAR */
     const mortise_address* packed;     /* [n_parts] */
     const mortise_address* weights;    /* [n] f32 vectors: norm weight, then norm bias */
@@ -180,6 +181,9 @@ typedef struct mortise_kernels_v1 {
     void (*run)(mortise_kernel* kernel, const mortise_arguments* arguments, const mortise_team* team);
     /* [O] 1: the file's own bytes of the part serve as packed data (row-major, this dtype). */
     uint8_t (*accepts_file_layout)(const mortise_problem* problem, uint32_t part);
+    /* [O] Writes `value` to every byte. Absent: memory of the CPU device is written by the core itself, that of
+     * other devices is left as alloc gave it. A provider whose CPU memory the host must not touch needs it. */
+    mortise_status (*fill)(const mortise_device* device, uint64_t base, uint64_t bytes, uint8_t value);
 } mortise_kernels_v1;
 
 #ifdef __cplusplus
