@@ -82,6 +82,7 @@ struct Source {
     quant::QuantSpec spec;
     std::vector<uint32_t> tensors;  // [spec.fields]: catalog index or none (optional and absent)
     std::string rule, where, note;  // what decided; file:line; a reported contradiction
+    bool dropped = false;           // whole module goes unused, by a drop rule; listed all the same
 };
 
 // One logical linear (or embedding) on this rank.

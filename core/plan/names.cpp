@@ -1,0 +1,57 @@
+#include "plan/names.h"
+
+#include <algorithm>
+
+namespace mortise::plan {
+namespace {
+
+bool has_prefix(const checkpoint::Catalog& catalog, std::string_view prefix) {
+    const auto tensors = catalog.tensors();
+    const auto at = std::lower_bound(tensors.begin(), tensors.end(), prefix,
+                                     [](const checkpoint::TensorEntry& t, std::string_view p) { return t.name < p; });
+    return at != tensors.end() && std::string_view(at->name).starts_with(prefix);
+}
+
+}  // namespace
+
+std::optional<std::string> match_index(std::string_view pattern, std::string_view name) {
+    const size_t hole = pattern.find("{i}");
+    if (hole == std::string_view::npos) return pattern == name ? std::optional<std::string>("") : std::nullopt;
+    const std::string_view head = pattern.substr(0, hole), tail = pattern.substr(hole + 3);
+    if (name.size() <= head.size() + tail.size() || !name.starts_with(head) || !name.ends_with(tail)) return std::nullopt;
+    const std::string_view index = name.substr(head.size(), name.size() - head.size() - tail.size());
+    if (!std::all_of(index.begin(), index.end(), [](char c) { return c >= '0' && c <= '9'; })) return std::nullopt;
+    return std::string(index);
+}
+
+std::string fill(std::string_view pattern, std::string_view hole, std::string_view value) {
+    std::string out(pattern);
+    for (size_t at = 0; (at = out.find(hole, at)) != std::string::npos; at += value.size()) out.replace(at, hole.size(), value);
+    return out;
+}
+
+Names::Names(const model::ModuleTree& tree, const checkpoint::Catalog& catalog, std::string name_space)
+    : tree_(tree), catalog_(catalog), name_space_(std::move(name_space)) {
+    // A root applies iff the checkpoint has tensors under it and none under the canonical prefix.
+    for (const model::Root& root : tree.roots)
+        if (!has_prefix(catalog, root.canonical) && has_prefix(catalog, root.theirs)) roots_.push_back(root);
+}
+
+Names::Disk Names::on_disk(const std::string& canonical) const {
+    for (const model::Alias& alias : tree_.aliases) {
+        if (alias.name_space != name_space_) continue;
+        const auto index = match_index(alias.canonical, canonical);
+        if (!index) continue;
+        Disk disk{fill(alias.theirs, "{i}", *index), alias.has_rows ? &alias.rows : nullptr};
+        // A native alias is another spelling; it holds only where the checkpoint uses it.
+        if (name_space_.empty() && !has_module(disk.name) && !catalog_.find(disk.name)) continue;
+        return disk;
+    }
+    for (const model::Root& root : roots_)
+        if (canonical.starts_with(root.canonical)) return {root.theirs + canonical.substr(root.canonical.size())};
+    return {canonical};
+}
+
+bool Names::has_module(const std::string& module) const { return has_prefix(catalog_, module + "."); }
+
+}  // namespace mortise::plan

@@ -1,0 +1,62 @@
+// The state of one resolution, shared by its stages. Private to the plan.
+//
+// Stages, in order: resolve_weights (sources, parts, vectors) -> resolve_ties -> resolve_caches ->
+// resolve_leftovers -> check_companions -> check_rules -> check_config_keys. Each adds to `problems` and goes
+// on, so that one run reports all.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "plan/names.h"
+#include "plan/plan.h"
+#include "plan/scheme_model.h"
+
+namespace mortise::plan {
+
+struct Resolver {
+    const Options& options;
+    const checkpoint::Checkpoint& checkpoint;
+    SchemeModel& scheme;
+    LoadPlan& plan;
+    Names names;
+    Problems problems;
+    std::vector<bool> used;                       // [catalog tensors] consumed or dropped
+    std::map<std::string, uint32_t> source_ids;   // by disk name
+    std::map<uint32_t, std::vector<uint32_t>> parts_of_weight;  // weight id -> PartPlan indexes
+
+    const checkpoint::Catalog& catalog() const { return checkpoint.catalog; }
+};
+
+void resolve_weights(Resolver& r);
+void resolve_caches(Resolver& r);
+void resolve_leftovers(Resolver& r);
+void check_companions(Resolver& r);
+void check_rules(Resolver& r);
+void check_config_keys(Resolver& r);
+
+// Effect: the source for this module, asked once and checked against the catalog; none after a problem.
+uint32_t find_source(Resolver& r, const ModuleQuery& query);
+// True iff the module has tensors of its own (scales of a KV cache kept under its name do not count).
+bool has_weights(const Resolver& r, const std::string& disk_module);
+
+// Effect: parameters and moves of all roles of a part. Requires: part's sources and ranges are set.
+void add_moves(Resolver& r, uint32_t part);
+// Effect: one part plan over `sources` for this rank.
+uint32_t add_part(Resolver& r, PartPlan part);
+
+struct Range {
+    uint64_t first = 0, count = 0;
+};
+// Effect: this rank's share of `extent` elements in `units` equal units. `most_units`: of the part with most
+// units among those that share the split; a part with fewer units than ranks is replicated when another has
+// enough. Errors: partition_indivisible.
+Result<Range> share(uint64_t extent, uint64_t units, uint64_t most_units, uint32_t rank, uint32_t size, const std::string& name);
+
+// Kernels and memory, after the proof. Errors: unsupported_kernel, out of registry.
+struct Providers;
+Status bind_kernels(const Options& options, registry::Registry& registry, LoadPlan& plan);
+void estimate_memory(const Options& options, LoadPlan& plan);
+
+}  // namespace mortise::plan
