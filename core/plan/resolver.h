@@ -30,12 +30,18 @@ struct Resolver {
 };
 
 void resolve_weights(Resolver& r);
+// Part of resolve_weights: heads and embeddings that share a table.
+void resolve_ties(Resolver& r);
+// Effect: true iff weight `head` is a quantized copy beside a float embedding of a model whose config ties
+// them; then its tensors are dropped together and the embedding serves both.
+bool drop_redundant_head(Resolver& r, uint32_t head);
 void resolve_caches(Resolver& r);
 void resolve_leftovers(Resolver& r);
 void check_companions(Resolver& r);
 void check_rules(Resolver& r);
 void check_config_keys(Resolver& r);
 
+ModuleQuery query_of(const Resolver& r, const std::string& canonical, const model::Linear& linear, uint64_t rows);
 // Effect: the source for this module, asked once and checked against the catalog; none after a problem.
 uint32_t find_source(Resolver& r, const ModuleQuery& query);
 // True iff the module has tensors of its own (scales of a KV cache kept under its name do not count).

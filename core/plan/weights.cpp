@@ -1,0 +1,224 @@
+// Finds each weight of the module tree in the checkpoint and plans this rank's share of it.
+
+#include <algorithm>
+
+#include "plan/resolver.h"
+
+namespace mortise::plan {
+namespace {
+
+void missing(Resolver& r, const std::string& name) {
+    r.problems.add(Problem{.code = Code::tensor_missing,
+                           .what = "module " + name + " has no tensors",
+                           .file = r.checkpoint.path,
+                           .tensor = name,
+                           .expected = name + ".*",
+                           .found = "no such tensor",
+                           .fix = "the download is incomplete, or config.json belongs to another model"});
+}
+
+// How the parts of a linear are found: each by itself, or all in one fused module.
+struct Found {
+    bool separate = false;
+    const model::Fusion* fusion = nullptr;
+};
+
+std::string first_expert(const std::string& name, uint64_t experts) { return experts > 1 ? fill(name, "{e}", "0") : name; }
+
+Found find_linear(Resolver& r, const model::Linear& linear) {
+    Found found;
+    std::vector<std::string> absent, present;
+    for (const model::Part& part : linear.parts) {
+        const std::string name = first_expert(part.name, linear.experts);
+        (has_weights(r, r.names.on_disk(name).name) ? present : absent).push_back(name);
+    }
+    for (const model::Fusion& fusion : linear.fusions)
+        if (has_weights(r, r.names.on_disk(first_expert(fusion.name, linear.experts)).name)) {
+            if (found.fusion || !present.empty())
+                r.problems.add(Problem{.code = Code::tensor_duplicate_source,
+                                       .what = "two spellings of one linear are both present",
+                                       .file = r.checkpoint.path,
+                                       .tensor = fusion.name,
+                                       .expected = "the fused tensor or its parts",
+                                       .found = fusion.name + " and " + (present.empty() ? found.fusion->name : present[0])});
+            found.fusion = &fusion;
+        }
+    if (found.fusion) return found;
+    if (present.empty() && linear.head) return found;  // ties decide
+    for (const std::string& name : absent) missing(r, name);
+    found.separate = absent.empty();
+    return found;
+}
+
+}  // namespace
+
+ModuleQuery query_of(const Resolver& r, const std::string& canonical, const model::Linear& linear, uint64_t rows) {
+    ModuleQuery query;
+    query.canonical = canonical;
+    query.name = r.names.on_disk(canonical).name;
+    query.kind = linear.head ? MORTISE_MODULE_HEAD : MORTISE_MODULE_LINEAR;
+    query.rows = rows;
+    query.columns = linear.columns;
+    return query;
+}
+
+namespace {
+
+// The sources of part `p`: one, or one per expert.
+std::vector<uint32_t> sources_of(Resolver& r, const model::Linear& linear, size_t p, const Found& found) {
+    const model::Part& part = linear.parts[p];
+    const std::string& pattern = found.fusion ? found.fusion->name : part.name;
+    const bool stacked = linear.experts > 1 && pattern.find("{e}") == std::string::npos;
+    std::vector<uint32_t> out;
+    for (uint64_t e = 0; e < (stacked ? 1 : linear.experts); ++e) {
+        const std::string name = linear.experts > 1 ? fill(pattern, "{e}", std::to_string(e)) : pattern;
+        ModuleQuery query = query_of(r, name, linear, found.fusion ? found.fusion->rows : part.rows);
+        query.experts = stacked ? linear.experts : 1;
+        query.has_bias = part.bias;
+        query.transposed = found.fusion && found.fusion->transposed;
+        if (found.fusion) {
+            for (const model::Part& each : linear.parts) {
+                query.part_names.push_back(linear.experts > 1 ? fill(each.name, "{e}", std::to_string(e)) : each.name);
+                query.part_rows.push_back(each.rows);
+            }
+        } else {
+            query.part_names = {name};
+            query.part_rows = {part.rows};
+        }
+        out.push_back(find_source(r, query));
+    }
+    return out;
+}
+
+model::RowMap rows_on_disk(Resolver& r, const model::Linear& linear, size_t p, const Found& found) {
+    if (found.fusion) return found.fusion->maps[p];
+    const auto disk = r.names.on_disk(first_expert(linear.parts[p].name, linear.experts));
+    return disk.rows ? *disk.rows : model::RowMap{};
+}
+
+void resolve_linear(Resolver& r, uint32_t weight, const model::Linear& linear) {
+    const Found found = find_linear(r, linear);
+    if (!found.separate && !found.fusion) return;
+    uint64_t most_units = 0;
+    for (const model::Part& part : linear.parts) most_units = std::max(most_units, part.units);
+    for (size_t p = 0; p < linear.parts.size(); ++p) {
+        const model::Part& part = linear.parts[p];
+        PartPlan plan{.name = part.name, .weight = weight, .experts = linear.experts, .rows = part.rows, .columns = linear.columns};
+        plan.sources = sources_of(r, linear, p, found);
+        plan.rows_on_disk = rows_on_disk(r, linear, p, found);
+        plan.has_bias = part.bias;
+        plan.n_rows = part.rows;
+        plan.n_columns = linear.columns;
+        const auto& o = r.options;
+        Result<Range> range = linear.partition == model::Partition::row
+                                  ? share(linear.columns, linear.column_units, linear.column_units, o.rank, o.size, part.name)
+                                  : share(part.rows, part.units, most_units, o.rank, o.size, part.name);
+        if (linear.partition == model::Partition::replicated || linear.head) {
+            // whole on every rank
+        } else if (!range) {
+            r.problems.add(range.error());
+        } else if (linear.partition == model::Partition::row) {
+            plan.first_column = range->first;
+            plan.n_columns = range->count;
+        } else {
+            plan.first_row = range->first;
+            plan.n_rows = range->count;
+        }
+        r.parts_of_weight[weight].push_back(add_part(r, std::move(plan)));
+    }
+}
+
+void resolve_embedding(Resolver& r, uint32_t weight, const model::Embedding& embedding) {
+    const std::string disk = r.names.on_disk(embedding.name).name;
+    if (!has_weights(r, disk)) return;  // ties decide
+    ModuleQuery query{.name = disk, .canonical = embedding.name, .kind = MORTISE_MODULE_EMBEDDING};
+    query.rows = embedding.rows;
+    query.columns = embedding.columns;
+    query.part_names = {embedding.name};
+    query.part_rows = {embedding.rows};
+    PartPlan plan{.name = embedding.name, .weight = weight, .rows = embedding.rows, .columns = embedding.columns};
+    plan.sources = {find_source(r, query)};
+    plan.n_rows = embedding.rows;
+    plan.n_columns = embedding.columns;
+    r.parts_of_weight[weight].push_back(add_part(r, std::move(plan)));
+}
+
+// A vector's tensor may be aliased by its own name or by its module's.
+const checkpoint::TensorEntry* find_vector(const Resolver& r, const std::string& canonical) {
+    if (const auto* tensor = r.catalog().find(r.names.on_disk(canonical).name)) return tensor;
+    const size_t dot = canonical.find_last_of('.');
+    if (dot == std::string::npos) return nullptr;
+    return r.catalog().find(r.names.on_disk(canonical.substr(0, dot)).name + canonical.substr(dot));
+}
+
+void resolve_vector(Resolver& r, uint32_t weight, const model::Vector& vector) {
+    const checkpoint::TensorEntry* tensor = find_vector(r, vector.name);
+    const auto rows = static_cast<int64_t>(vector.rows), columns = static_cast<int64_t>(vector.columns);
+    const Shape want = vector.rows == 1 ? Shape{columns} : Shape{rows, columns};
+    if (!tensor) return missing(r, vector.name);
+    Problem problem{.file = r.catalog().files()[tensor->file].path, .tensor = tensor->name};
+    const auto index = static_cast<uint32_t>(tensor - r.catalog().tensors().data());
+    r.used[index] = true;
+    if (tensor->dtype != DType::f32 && tensor->dtype != DType::f16 && tensor->dtype != DType::bf16 &&
+        tensor->dtype != DType::f64) {
+        problem.code = Code::tensor_dtype;
+        problem.what = "a float parameter has the wrong element type";
+        problem.expected = "F32 or BF16 or F16";
+        problem.found = std::string(name(tensor->dtype));
+        return r.problems.add(problem);
+    }
+    if (tensor->shape != want && !(vector.rows == 1 && tensor->shape == Shape{1, columns})) {
+        problem.code = Code::tensor_shape;
+        problem.what = "a float parameter has the wrong shape";
+        problem.expected = to_string(want);
+        problem.found = to_string(tensor->shape);
+        return r.problems.add(problem);
+    }
+    VectorPlan plan{.weight = weight, .tensor = index, .rows = vector.rows, .columns = vector.columns, .n_columns = vector.columns};
+    if (vector.partition != model::Partition::replicated) {
+        const auto range = share(vector.columns, vector.units, vector.units, r.options.rank, r.options.size, vector.name);
+        if (!range) return r.problems.add(range.error());
+        plan.first_column = range->first;
+        plan.n_columns = range->count;
+    }
+    plan.parameter = static_cast<uint32_t>(r.plan.parameters.size());
+    r.plan.parameters.push_back({vector.name, MORTISE_ROLE_NONE, {1, vector.rows, plan.n_columns}, false, 0});
+    Move move{.tensor = index, .parameter = plan.parameter};
+    move.source = {{0, 0, plan.first_column}, {1, vector.rows, plan.first_column + plan.n_columns}};
+    move.destination = {{0, 0, 0}, {1, vector.rows, plan.n_columns}};
+    if (tensor->dtype != DType::f32) move.transforms.push_back(Transform::widen);
+    if (plan.n_columns != vector.columns) move.transforms.push_back(Transform::slice);
+    r.plan.moves.push_back(std::move(move));
+    r.plan.obligations.push_back({Promise::finite, index, none, none, 0});
+    r.plan.vectors.push_back(plan);
+}
+
+}  // namespace
+
+Result<Range> share(uint64_t extent, uint64_t units, uint64_t most_units, uint32_t rank, uint32_t size, const std::string& name) {
+    const uint64_t unit = extent / units;
+    if (units % size == 0) return Range{rank * (units / size) * unit, units / size * unit};
+    // Fewer key/value heads than ranks: neighbours hold the same head, as long as the query heads divide.
+    if (size % units == 0 && units < most_units && most_units % size == 0) return Range{rank / (size / units) * unit, unit};
+    return fail(Problem{.code = Code::partition_indivisible,
+                        .what = "cannot be split evenly over the ranks",
+                        .tensor = name,
+                        .expected = "a number of units divisible by " + std::to_string(size),
+                        .found = std::to_string(units) + " units of " + std::to_string(unit),
+                        .fix = "choose a tensor-parallel size that divides the heads and the intermediate size"});
+}
+
+void resolve_weights(Resolver& r) {
+    const auto& weights = r.plan.tree.weights;
+    // Embeddings first: whether a quantized head is redundant depends on them.
+    for (uint32_t w = 0; w < weights.size(); ++w)
+        if (const auto* embedding = std::get_if<model::Embedding>(&weights[w])) resolve_embedding(r, w, *embedding);
+    for (uint32_t w = 0; w < weights.size(); ++w) {
+        if (const auto* linear = std::get_if<model::Linear>(&weights[w]); linear && !drop_redundant_head(r, w))
+            resolve_linear(r, w, *linear);
+        if (const auto* vector = std::get_if<model::Vector>(&weights[w])) resolve_vector(r, w, *vector);
+    }
+    resolve_ties(r);
+}
+
+}  // namespace mortise::plan
