@@ -57,6 +57,7 @@ void walk(Resolver& r, const json::Node& object, bool at_root) {
     for (size_t i = 0; i < object.size(); ++i) {
         const json::Node& value = *object.items()[i];
         const bool named = object.kind() == json::Kind::object;
+        if (at_root && object.kind() == json::Kind::object && object.keys()[i] == "text_config") continue;  // walked by itself
         if (value.was_read()) {
             if (value.kind() == json::Kind::object || value.kind() == json::Kind::array) walk(r, value, false);
             continue;

@@ -60,7 +60,7 @@ void drop_cache_scales(Resolver& r, const std::string& attention, const CacheAns
                                        .found = "no such tensor"});
             continue;
         }
-        Problem problem{.file = r.catalog().files()[tensor->file].path, .tensor = tensor->name};
+        Problem problem{.file = r.catalog().file_name(*tensor), .tensor = tensor->name};
         if (!each.field.accepts(tensor->dtype) || !each.field.accepts(tensor->shape)) {
             problem.code = each.field.accepts(tensor->dtype) ? Code::tensor_shape : Code::tensor_dtype;
             problem.what = "a scale of the KV cache has the wrong shape or element type";
@@ -113,7 +113,7 @@ void resolve_caches(Resolver& r) {
 }
 
 void resolve_leftovers(Resolver& r) {
-    const auto tensors = r.catalog().tensors();
+    const auto& tensors = r.catalog().tensors();
     for (uint32_t t = 0; t < tensors.size(); ++t) {
         if (r.used[t]) continue;
         const model::DropRule* rule = nullptr;
@@ -134,7 +134,7 @@ void resolve_leftovers(Resolver& r) {
         } else {
             r.problems.add(Problem{.code = Code::tensor_unexpected,
                                    .what = "nothing in the model uses this tensor",
-                                   .file = r.catalog().files()[tensors[t].file].path,
+                                   .file = r.catalog().file_name(tensors[t]),
                                    .tensor = tensors[t].name,
                                    .expected = "every tensor to be used or dropped by a named rule",
                                    .found = to_string(tensors[t].dtype, tensors[t].shape),

@@ -120,7 +120,7 @@ void fill_tensor(const checkpoint::Checkpoint& checkpoint, const checkpoint::Ten
     full.shape = entry.shape.data();
     full.bytes = entry.bytes;
     full.encoding = borrow(entry.encoding);
-    full.file = borrow(checkpoint.catalog.files()[entry.file].path);
+    full.file = borrow(checkpoint.catalog.file_name(entry));
     const size_t known = std::min<size_t>(out->head.size, sizeof full);
     full.head.size = static_cast<uint32_t>(known);
     std::memcpy(out, &full, known);
@@ -142,13 +142,10 @@ uint8_t checkpoint_tensor(const mortise_checkpoint* c, mortise_str name, mortise
 
 void checkpoint_below(const mortise_checkpoint* c, mortise_str module, mortise_tensor_visitor visit, void* context) {
     const std::string prefix = module.size ? copy(module) + "." : std::string();
-    const auto tensors = of(c).checkpoint->catalog.tensors();
-    auto at = std::lower_bound(tensors.begin(), tensors.end(), prefix,
-                               [](const checkpoint::TensorEntry& t, const std::string& p) { return t.name < p; });
-    for (; at != tensors.end() && std::string_view(at->name).starts_with(prefix); ++at) {
+    for (const checkpoint::TensorEntry& entry : of(c).checkpoint->catalog.with_prefix(prefix)) {
         mortise_tensor tensor{};
         tensor.head.size = sizeof tensor;
-        fill_tensor(*of(c).checkpoint, *at, &tensor);
+        fill_tensor(*of(c).checkpoint, entry, &tensor);
         visit(context, &tensor);
     }
 }
@@ -156,7 +153,7 @@ void checkpoint_below(const mortise_checkpoint* c, mortise_str module, mortise_t
 mortise_status checkpoint_probe(const mortise_checkpoint* c, mortise_str name, void* out, uint64_t bytes) {
     constexpr uint64_t most = 16u << 20;
     const checkpoint::TensorEntry* entry = of(c).checkpoint->catalog.find(view(name));
-    if (!entry || entry->bytes != bytes || bytes > most) {
+    if (!entry || entry->bytes != bytes || bytes > most || !of(c).reader) {
         leave_error(Error(Problem{.code = Code::plugin_contract,
                                   .what = "probe of a tensor that is not there, has another size or is too large",
                                   .tensor = copy(name),
@@ -164,7 +161,7 @@ mortise_status checkpoint_probe(const mortise_checkpoint* c, mortise_str name, v
                                   .found = entry ? std::to_string(entry->bytes) + " bytes" : "no such tensor"}));
         return MORTISE_REFUSED;
     }
-    const Status read = of(c).checkpoint->read(*entry, 0, {static_cast<std::byte*>(out), static_cast<size_t>(bytes)});
+    const Status read = of(c).reader->read(*entry, 0, {static_cast<std::byte*>(out), static_cast<size_t>(bytes)});
     if (!read) {
         leave_error(read.error());
         return MORTISE_REFUSED;

@@ -15,6 +15,7 @@ namespace mortise::plan {
 
 struct CheckpointView {
     const checkpoint::Checkpoint* checkpoint = nullptr;
+    const checkpoint::TensorReader* reader = nullptr;  // null: probe is refused
     std::vector<std::string>* probed = nullptr;  // names of probed tensors are appended
 };
 

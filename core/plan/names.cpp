@@ -5,12 +5,7 @@
 namespace mortise::plan {
 namespace {
 
-bool has_prefix(const checkpoint::Catalog& catalog, std::string_view prefix) {
-    const auto tensors = catalog.tensors();
-    const auto at = std::lower_bound(tensors.begin(), tensors.end(), prefix,
-                                     [](const checkpoint::TensorEntry& t, std::string_view p) { return t.name < p; });
-    return at != tensors.end() && std::string_view(at->name).starts_with(prefix);
-}
+bool has_prefix(const checkpoint::Catalog& catalog, std::string_view prefix) { return !catalog.with_prefix(prefix).empty(); }
 
 }  // namespace
 

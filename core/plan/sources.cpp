@@ -32,7 +32,7 @@ std::string accepted_dtypes(const quant::Field& field) {
 // Errors of one field against the tensor that should hold it.
 void check_field(Resolver& r, const Source& source, const quant::Field& field, const checkpoint::TensorEntry& tensor) {
     const std::string what = "the " + std::string(quant::role_name(field.role)) + " of " + source.name;
-    Problem problem{.file = r.catalog().files()[tensor.file].path, .tensor = tensor.name};
+    Problem problem{.file = r.catalog().file_name(tensor), .tensor = tensor.name};
     if (!field.accepts(tensor.dtype)) {
         problem.code = Code::tensor_dtype;
         problem.what = what + " has the wrong element type";
@@ -98,11 +98,8 @@ void drop_fields(Resolver& r, uint32_t id) {
 
 bool has_weights(const Resolver& r, const std::string& disk_module) {
     const std::string prefix = disk_module + ".";
-    const auto tensors = r.catalog().tensors();
-    auto at = std::lower_bound(tensors.begin(), tensors.end(), prefix,
-                               [](const checkpoint::TensorEntry& t, const std::string& p) { return t.name < p; });
-    for (; at != tensors.end() && std::string_view(at->name).starts_with(prefix); ++at)
-        if (!is_cache_leaf(std::string_view(at->name).substr(prefix.size()))) return true;
+    for (const checkpoint::TensorEntry& tensor : r.catalog().with_prefix(prefix))
+        if (!is_cache_leaf(std::string_view(tensor.name).substr(prefix.size()))) return true;
     // A stack may be kept under the module's own name, without ".weight", and beside it with a suffix.
     return r.catalog().find(disk_module) || r.catalog().find(disk_module + "_blocks");
 }
@@ -115,7 +112,7 @@ uint32_t find_source(Resolver& r, const ModuleQuery& query) {
         r.problems.add(source.error());
         return none;
     }
-    const auto tensors = r.catalog().tensors();
+    const auto& tensors = r.catalog().tensors();
     for (const quant::Field& field : source->spec.fields) {
         const checkpoint::TensorEntry* tensor = r.catalog().find(field.tensor);
         source->tensors.push_back(tensor ? static_cast<uint32_t>(tensor - tensors.data()) : none);

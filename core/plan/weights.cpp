@@ -156,7 +156,7 @@ void resolve_vector(Resolver& r, uint32_t weight, const model::Vector& vector) {
     const auto rows = static_cast<int64_t>(vector.rows), columns = static_cast<int64_t>(vector.columns);
     const Shape want = vector.rows == 1 ? Shape{columns} : Shape{rows, columns};
     if (!tensor) return missing(r, vector.name);
-    Problem problem{.file = r.catalog().files()[tensor->file].path, .tensor = tensor->name};
+    Problem problem{.file = r.catalog().file_name(*tensor), .tensor = tensor->name};
     const auto index = static_cast<uint32_t>(tensor - r.catalog().tensors().data());
     r.used[index] = true;
     if (tensor->dtype != DType::f32 && tensor->dtype != DType::f16 && tensor->dtype != DType::bf16 &&
