@@ -28,7 +28,7 @@ class Binder {
     bool fits(const Want& want) { return best(want).has_value(); }
 
   private:
-    std::shared_ptr<const Problem> problem_of(const Want& want) const;
+    std::shared_ptr<const KernelProblem> problem_of(const Want& want) const;
     std::optional<KernelPlan> best(const Want& want);
     Error nobody(const Want& want) const;
 
@@ -40,7 +40,7 @@ class Binder {
 
 uint64_t rank_width(const LoadPlan& plan, uint32_t value) { return plan.tree.widths[value]; }
 
-std::shared_ptr<const Problem> Binder::problem_of(const Want& want) const {
+std::shared_ptr<const KernelProblem> Binder::problem_of(const Want& want) const {
     const model::Op& op = plan_.tree.ops[want.op];
     std::vector<uint64_t> inputs, outputs;
     for (uint32_t value : op.inputs) inputs.push_back(rank_width(plan_, value));
@@ -56,7 +56,7 @@ std::shared_ptr<const Problem> Binder::problem_of(const Want& want) const {
     if (op.kind == MORTISE_OP_ATTENTION)
         for (const CachePlan& cache : plan_.caches)
             if (cache.layer == static_cast<uint32_t>(op.integer(MORTISE_ATTR_LAYER))) facts.cache_encoding = cache.encoding;
-    return Problem::make(want.kind, op, std::move(inputs), std::move(outputs), parts, facts);
+    return KernelProblem::make(want.kind, op, std::move(inputs), std::move(outputs), parts, facts);
 }
 
 std::optional<KernelPlan> Binder::best(const Want& want) {
@@ -95,7 +95,7 @@ Error Binder::nobody(const Want& want) const {
     const model::Op& op = plan_.tree.ops[want.op];
     std::string found;
     for (uint32_t part : want.parts) found += plan_.sources[plan_.parts[part].sources[0]].spec.describe() + " ";
-    return Error(mortise::Problem{.code = Code::unsupported_kernel,
+    return Error(Problem{.code = Code::unsupported_kernel,
                                   .what = "no kernel for operator " + std::string(model::op_name(op.kind)),
                                   .tensor = want.parts.empty() ? op.name : plan_.parts[want.parts[0]].name,
                                   .expected = "a kernel provider that takes it",
@@ -131,7 +131,7 @@ std::vector<uint32_t> vectors_of(const LoadPlan& plan, const model::Op& op) {
 Status bind_kernels(const Options& options, std::span<const Provider> providers,
                     const std::map<uint32_t, std::vector<uint32_t>>& parts_of_weight, LoadPlan& plan) {
     Binder binder(options, providers, plan);
-    mortise::Problems problems;
+    Problems problems;
     std::map<uint32_t, uint32_t> shared;  // part of a tied table -> its kernel
     std::map<uint32_t, uint32_t> readers; // part -> ops that read it
     for (const model::Op& op : plan.tree.ops)

@@ -13,10 +13,12 @@
 #include "checkpoint/catalog.h"
 #include "model/tree.h"
 #include "mortise/abi.h"
-#include "plan/problem.h"
+#include "plan/kernel_problem.h"
 #include "quant/spec.h"
 
 namespace mortise::plan {
+
+using mortise::to_string;
 
 inline constexpr uint32_t none = 0xffffffffu;
 
@@ -106,7 +108,7 @@ struct VectorPlan {
 
 // A kernel instance: a group of parts (or an op without parts) bound to a provider.
 struct KernelPlan {
-    std::shared_ptr<const Problem> problem;
+    std::shared_ptr<const KernelProblem> problem;
     const mortise_kernels_v1* provider = nullptr;
     std::string provider_id, kernel, reason;
     uint32_t score = 0, row_tile = 0;

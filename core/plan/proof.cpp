@@ -54,7 +54,7 @@ uint64_t covered(const std::vector<Box>& boxes) {
     return sum;
 }
 
-mortise::Problem broken(std::string what, std::string subject, std::string expected, std::string found) {
+Problem broken(std::string what, std::string subject, std::string expected, std::string found) {
     return {.code = Code::plan_incomplete,
             .what = std::move(what),
             .tensor = std::move(subject),
@@ -102,7 +102,7 @@ void prove_tensors(const LoadPlan& plan, const checkpoint::Catalog& catalog, Pro
     for (size_t t = 0; t < state.size(); ++t) {
         const checkpoint::TensorEntry& tensor = catalog.tensors()[t];
         if (state[t] == 1 || state[t] == 2) continue;
-        mortise::Problem problem{.code = state[t] ? Code::plan_incomplete : Code::tensor_unexpected, .file = catalog.file_name(tensor),
+        Problem problem{.code = state[t] ? Code::plan_incomplete : Code::tensor_unexpected, .file = catalog.file_name(tensor),
                                  .tensor = tensor.name};
         problem.what = state[t] ? "a tensor is both consumed and dropped" : "a tensor is neither consumed nor dropped by a rule";
         problem.expected = "exactly one of the two";

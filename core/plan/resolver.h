@@ -60,9 +60,4 @@ struct Range {
 // enough. Errors: partition_indivisible.
 Result<Range> share(uint64_t extent, uint64_t units, uint64_t most_units, uint32_t rank, uint32_t size, const std::string& name);
 
-// Kernels and memory, after the proof. Errors: unsupported_kernel, out of registry.
-struct Providers;
-Status bind_kernels(const Options& options, registry::Registry& registry, LoadPlan& plan);
-void estimate_memory(const Options& options, LoadPlan& plan);
-
 }  // namespace mortise::plan

@@ -54,12 +54,12 @@ Result<Source> SchemeModel::ask(const ModuleQuery& query) {
     source.rule = copy(answer.rule);
     source.where = where(node(answer.node));
     source.note = copy(answer.note);
-    if (source.spec.experts != query.experts || source.spec.rows != query.rows || source.spec.columns != query.columns)
+    if (source.spec.extent != quant::Extent{query.experts, query.rows, query.columns})
         return fail(Problem{.code = Code::plugin_contract,
                             .what = "scheme " + id_ + " described a module of another extent",
                             .tensor = query.name,
                             .expected = std::to_string(query.rows) + " x " + std::to_string(query.columns),
-                            .found = std::to_string(source.spec.rows) + " x " + std::to_string(source.spec.columns)});
+                            .found = std::to_string(source.spec.extent.rows) + " x " + std::to_string(source.spec.extent.columns)});
     return source;
 }
 

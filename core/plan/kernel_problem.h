@@ -28,22 +28,22 @@ struct ProblemFacts {
     bool gather = false;
 };
 
-class Problem {
+class KernelProblem {
   public:
     // Effect: the problem of `op` (kind may be given apart: a tied table is LINEAR) with these parts.
-    static std::shared_ptr<const Problem> make(uint32_t kind, const model::Op& op, std::vector<uint64_t> input_widths,
+    static std::shared_ptr<const KernelProblem> make(uint32_t kind, const model::Op& op, std::vector<uint64_t> input_widths,
                                                std::vector<uint64_t> output_widths, const std::vector<ProblemPart>& parts,
                                                const ProblemFacts& facts);
     const mortise_problem& abi() const { return abi_; }
     // The spec of part `i` in ABI form; lives as long as the problem.
     const mortise_spec& spec(size_t i) const { return *parts_[i].spec; }
 
-    Problem(const Problem&) = delete;
-    Problem& operator=(const Problem&) = delete;
-    ~Problem();
+    KernelProblem(const KernelProblem&) = delete;
+    KernelProblem& operator=(const KernelProblem&) = delete;
+    ~KernelProblem();
 
   private:
-    Problem();
+    KernelProblem();
     mortise_problem abi_{};
     std::vector<model::Attribute> attributes_;
     std::vector<mortise_attr> abi_attributes_;

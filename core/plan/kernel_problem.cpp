@@ -1,9 +1,9 @@
-#include "plan/problem.h"
+#include "plan/kernel_problem.h"
 
 namespace mortise::plan {
 
-Problem::Problem() = default;
-Problem::~Problem() = default;
+KernelProblem::KernelProblem() = default;
+KernelProblem::~KernelProblem() = default;
 
 namespace {
 
@@ -25,10 +25,10 @@ mortise_kernel_part part_of(const ProblemPart& from, const quant::AbiSpec& spec)
 
 }  // namespace
 
-std::shared_ptr<const Problem> Problem::make(uint32_t kind, const model::Op& op, std::vector<uint64_t> input_widths,
+std::shared_ptr<const KernelProblem> KernelProblem::make(uint32_t kind, const model::Op& op, std::vector<uint64_t> input_widths,
                                              std::vector<uint64_t> output_widths, const std::vector<ProblemPart>& parts,
                                              const ProblemFacts& facts) {
-    std::shared_ptr<Problem> p(new Problem);
+    std::shared_ptr<KernelProblem> p(new KernelProblem);
     p->attributes_ = op.attributes;
     for (const model::Attribute& a : p->attributes_)
         p->abi_attributes_.push_back({a.key, static_cast<uint32_t>(a.array.size()), a.integer, a.real,
