@@ -48,7 +48,7 @@ constexpr auto table = std::to_array<Setting>({
      "provider tried first (repeatable)"},
     {"kernels.forbid", "forbid-kernels", "", planning, text_list, "", "", "provider never used (repeatable)"},
 
-    {"tensor_parallel.size", "tensor-parallel-size", "-tp", planning, integer, "1..1024", "1",
+    {"tensor_parallel.size", "tensor-parallel-size", "--tp", planning, integer, "1..1024", "1",
      "ranks of the split"},
     {"tensor_parallel.rank", "tensor-parallel-rank", "", planning, integer, "0..1023", "0", "rank to plan"},
 

@@ -1,0 +1,90 @@
+// doctor: what a report of a problem should begin with.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "mortise/command.h"
+#include "mortise/machine.h"
+#include "mortise/output.h"
+#include "mortise/session.h"
+#include "mortise/version.h"
+
+namespace mortise::tool {
+
+namespace {
+
+// Variables that change what this program does, as far as they are set.
+std::vector<std::string> variables() {
+    std::vector<std::string> out;
+    for (char** each = environ; *each; ++each) {
+        std::string_view text = *each;
+        for (std::string_view prefix :
+             {"MORTISE_", "HF_HOME=", "HF_HUB_CACHE=", "NO_COLOR=", "CLICOLOR_FORCE="}) {
+            if (text.starts_with(prefix)) out.emplace_back(text);
+        }
+    }
+    return out;
+}
+
+void print_json(const Session& session, const Machine& m) {
+    Version v = version();
+    json::Writer out(2);
+    out.begin_object().key("schema").value("mortise.doctor/v1");
+    out.key("version").value(v.version).key("abi").value(v.abi).key("commit").value(v.commit);
+    out.key("compiler").value(v.compiler).key("build").value(v.build);
+    out.key("system").value(m.system).key("kernel").value(m.kernel).key("cpu").value(m.cpu);
+    out.key("cores").value(m.cores).key("threads").value(int64_t{session.deployment().threads});
+    out.key("cpu_features").begin_array();
+    for (const auto& feature : m.vector_features) out.value(feature);
+    out.end_array();
+    out.key("memory_total").value(m.memory_total).key("memory_available").value(m.memory_available);
+    out.key("memory_limit").value(m.memory_limit).key("open_files").value(m.open_files);
+    out.key("environment").begin_array();
+    for (const auto& variable : variables()) out.value(variable);
+    out.end_array().end_object();
+    line(out.take());
+}
+
+void print_text(const Session& session, const Machine& m) {
+    auto row = [](std::string_view name, const std::string& value) {
+        line(fmt::format("{:16}{}", name, value));
+    };
+    row("version", version_line());
+    row("system", fmt::format("{}, {}", m.system, m.kernel));
+    row("cpu", m.cpu);
+    row("cores", fmt::format("{} usable, {} threads by the settings", m.cores, session.deployment().threads));
+    row("cpu features", m.vector_features.empty() ? "none" : join(m.vector_features, " "));
+    row("memory",
+        fmt::format("{} in all, {} available", human_bytes(m.memory_total), human_bytes(m.memory_available)));
+    if (m.memory_limit > 0) row("memory limit", human_bytes(m.memory_limit) + " by the control group");
+    row("open files", fmt::format("{} at most", m.open_files));
+    for (const auto& variable : variables()) row("environment", variable);
+}
+
+class Doctor : public Command {
+  public:
+    Result<int> run(Session& session) override {
+        if (session.json())
+            print_json(session, machine());
+        else
+            print_text(session, machine());
+        return 0;
+    }
+};
+
+const Registration registration({.name = "doctor",
+                                 .summary = "this machine, versions, plugins",
+                                 .examples = "  mortise doctor\n"
+                                             "  mortise doctor --json\n"
+                                             "  mortise doctor --plugin-dir ./plugins\n",
+                                 .uses = Uses::nothing,
+                                 .takes_model = false},
+                                make_command<Doctor>);
+
+}  // namespace
+
+}  // namespace mortise::tool
