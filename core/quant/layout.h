@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -78,24 +79,32 @@ class Copier {
     uint64_t columns() const { return columns_; }
 
   private:
-    // A run of bits of an element that lie together: bits [shift, shift + width) at row + column address.
-    struct Piece {
-        uint32_t shift = 0, width = 0;
-        const Plane* plane = nullptr;
-    };
-    struct Lane {                      // one run of bits, all elements
-        uint32_t shift = 0, width = 0;
+    struct Lane {                      // a run of adjacent bits of every element
+        uint32_t shift = 0, width = 0; // in the element
         uint32_t bit = 0;              // first bit within the plane
-        size_t plane = 0;
-        std::vector<int64_t> columns;  // address of each column; empty when it depends on the row
+        const Plane* plane = nullptr;
+        std::vector<int64_t> columns;  // part of the address that each column gives
+        int64_t lowest = 0, highest = 0;
+        int64_t step = 0;              // between neighbours when it is always the same, else 0
     };
+    void add_lanes(const Plane& plane, uint32_t shift);
     int64_t row_address(const Lane& lane, uint64_t expert, uint64_t row) const;
-    void compile();
+    int64_t flat_address(const Lane& lane, uint64_t row, uint64_t column) const;
+    void check_bounds(size_t bytes, const Lane& lane, int64_t row_address) const;
+    template <class T>
+    bool copy_run(const uint8_t* data, const Lane& lane, int64_t address, T* to) const;
+    template <class T>
+    void extract_flat(std::span<const std::byte> bytes, const Lane& lane, std::span<const int64_t> bases,
+                      std::span<const uint64_t> rows, bool first, T* out) const;
+    template <class T>
+    void extract_as(std::span<const std::byte> bytes, uint64_t expert, std::span<const uint64_t> rows, T* out) const;
+    template <class T>
+    void deposit_as(std::span<std::byte> bytes, uint64_t expert, std::span<const uint64_t> rows, const T* in) const;
 
-    Layout layout_;
+    std::unique_ptr<const Layout> layout_;  // lanes point into it
     Extent extent_;
-    uint32_t bits_ = 0;
     uint64_t column0_ = 0, columns_ = 0;
+    bool flat_ = false;  // addresses of columns depend on the row
     std::vector<Lane> lanes_;
 };
 

@@ -39,9 +39,8 @@ class Tile {
     mortise_tile view_{};
     std::vector<uint8_t> codes_;
     std::vector<std::byte> plain_;
-    std::vector<float> scale_, zero_, addend_;
+    std::vector<float> scale_, zero_, addend_, other_, floats_;
     std::vector<uint64_t> raw_;
-    std::vector<double> values_;
 };
 
 struct TileRequest {

@@ -122,7 +122,7 @@ struct QuantSpec {
     bool indexed() const { return find(MORTISE_ROLE_G_IDX) != nullptr; }
     // Does a row's scale, zero point or addend differ from its neighbour's?
     bool row_scales_vary() const;
-    // What is subtracted from an integer value to make a code of a tile: -2^(bits-1) for signed kinds.
+    // The code in a tile of the integer value 0: 2^(bits-1) for signed kinds, else 0.
     int32_t code_origin() const;
     // One line from the attributes, without a format's name: "int4 g128 asymmetric, f16 scales".
     std::string describe() const;
@@ -155,7 +155,7 @@ class AbiSpec {
     mortise_spec abi_{};
 };
 
-// Checks that bind() and from_abi() share. Errors: plugin_contract.
+// Effect: what from_abi checks, for specs made in C++. Errors: plugin_contract.
 Status validate(const QuantSpec& spec);
 
 }  // namespace mortise::quant
