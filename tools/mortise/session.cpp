@@ -31,6 +31,10 @@ Result<std::string> Session::model() const {
                         .fix = "give a checkpoint folder, or --config FILE with model.path"});
 }
 
+Result<checkpoint::Checkpoint> Session::open_checkpoint(const std::string& path) {
+    return checkpoint::open_native(path);
+}
+
 Team& Session::team() {
     if (!team_) team_ = std::make_unique<Team>(static_cast<int>(deployment_.threads));
     return *team_;

@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "base/result.h"
 #include "base/team.h"
+#include "checkpoint/checkpoint.h"
 #include "deploy/deployment.h"
 #include "mortise/flags.h"
 
@@ -28,6 +29,8 @@ class Session {
 
     // Errors: usage when neither MODEL nor a deployment file names one.
     Result<std::string> model() const;
+    // Errors: as checkpoint::open_native().
+    Result<checkpoint::Checkpoint> open_checkpoint(const std::string& path);
     // As many threads as the settings say; made on first use.
     Team& team();
     // For a Progress: silent under --quiet and --no-progress.
