@@ -56,5 +56,5 @@ function(mortise_tests name)
                                MORTISE_BINARY_DIR="${CMAKE_BINARY_DIR}")
     target_link_libraries(test_${name} PRIVATE ${test_LINKS} GTest::gtest GTest::gmock GTest::gtest_main)
     gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60
-                         PROPERTIES TIMEOUT 300 ENVIRONMENT "${test_ENVIRONMENT}")
+                         PROPERTIES TIMEOUT 300 LABELS ${name} ENVIRONMENT "${test_ENVIRONMENT}")
 endfunction()
