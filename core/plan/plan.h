@@ -38,7 +38,10 @@ inline constexpr uint64_t default_max_length = 4096;
 class Planned {
   public:
     const checkpoint::Checkpoint& checkpoint() const;
+    const checkpoint::TensorReader& reader() const;  // of the checkpoint's tensors
     const LoadPlan& plan() const;
+    // What plugins are handed as this checkpoint; valid as long as this.
+    const mortise_checkpoint* view() const;
     // The scheme's interface and its per-model state, for questions beyond the plan (writing).
     const mortise_scheme_v1* scheme() const;
     ~Planned();
@@ -49,8 +52,9 @@ class Planned {
     std::unique_ptr<Rep> rep_;
 };
 
-// Effect: opens `path` through the native reader or a container plugin. Headers only.
-Result<checkpoint::Checkpoint> open_checkpoint(const std::string& path, registry::Registry& registry);
+// Effect: opens `path` through the native reader or a container plugin, whose id goes to `container`. Headers only.
+Result<checkpoint::Checkpoint> open_checkpoint(const std::string& path, registry::Registry& registry,
+                                               std::string* container = nullptr);
 
 // Effect: a proven plan. Errors: everything that is wrong with the structure, together.
 Result<std::shared_ptr<const Planned>> make(const Options& options, registry::Registry& registry);
