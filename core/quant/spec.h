@@ -137,6 +137,8 @@ uint32_t encoding_bits(uint32_t encoding);          // of encodings that fix the
 // Errors: plugin_contract, all problems at once, naming the attribute: unknown enum, count above the limit,
 // a role twice, a level without its field, extents of 0 or that contradict each other, inconsistent maps.
 Result<QuantSpec> from_abi(const mortise_spec& spec);
+// One field by itself, as a KV cache's scales come. Errors: plugin_contract.
+Result<Field> from_abi(const mortise_field& field);
 
 // Owns what a mortise_spec points to. Neither copied nor moved, so that pointers to abi() stay good.
 class AbiSpec {

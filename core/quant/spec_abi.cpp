@@ -192,6 +192,13 @@ Result<QuantSpec> from_abi(const mortise_spec& spec) {
     return out;
 }
 
+Result<Field> from_abi(const mortise_field& field) {
+    Complaints bad;
+    Field out = read_field(field, bad);
+    MORTISE_CHECK(std::move(bad.problems).status());
+    return out;
+}
+
 AbiSpec::AbiSpec(QuantSpec spec) : spec_(std::move(spec)) {
     for (const Field& field : spec_.fields) fields_.push_back(write_field(field));
     abi_.head = {sizeof abi_, MORTISE_ABI_MINOR};
