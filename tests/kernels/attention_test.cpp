@@ -161,7 +161,7 @@ TEST_P(AttentionTest, RefusesOtherCachesWithAReason) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, AttentionTest, testing::Range(size_t{0}, levels().size()),
-                         [](const auto& info) { return level_name(info.param); });
+                         [](const auto& tested) { return level_name(tested.param); });
 
 }  // namespace
 }  // namespace mortise::test

@@ -207,7 +207,7 @@ TEST_P(OperatorsTest, RefusesWhatItDoesNotKnowWithAReason) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, OperatorsTest, testing::Range(size_t{0}, levels().size()),
-                         [](const auto& info) { return level_name(info.param); });
+                         [](const auto& tested) { return level_name(tested.param); });
 
 }  // namespace
 }  // namespace mortise::test
