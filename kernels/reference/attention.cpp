@@ -27,7 +27,7 @@ void store(void* base, uint64_t index, uint32_t encoding, float value) {
     }
 }
 
-class Attention final : public mortise_kernel {
+class Attention final : public Kernel {
   public:
     explicit Attention(const mortise_problem& problem) : op_(sdk::attention_op(problem)) {}
 
@@ -128,6 +128,6 @@ void bid_attention(const mortise_problem& problem, mortise_bid& bid) {
     answer(bid, "reference attention");
 }
 
-mortise_kernel* make_attention(const mortise_problem& problem) { return new (std::nothrow) Attention(problem); }
+Kernel* make_attention(const mortise_problem& problem) { return new (std::nothrow) Attention(problem); }
 
 }  // namespace mortise::reference

@@ -8,7 +8,7 @@
 namespace mortise::reference {
 namespace {
 
-class Elementwise final : public mortise_kernel {
+class Elementwise final : public Kernel {
   public:
     explicit Elementwise(const mortise_problem& problem)
         : kind_(problem.kind),
@@ -57,6 +57,6 @@ void bid_elementwise(const mortise_problem& problem, mortise_bid& bid) {
     answer(bid, "reference elementwise");
 }
 
-mortise_kernel* make_elementwise(const mortise_problem& problem) { return new (std::nothrow) Elementwise(problem); }
+Kernel* make_elementwise(const mortise_problem& problem) { return new (std::nothrow) Elementwise(problem); }
 
 }  // namespace mortise::reference

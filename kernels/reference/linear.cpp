@@ -14,7 +14,7 @@
 namespace mortise::reference {
 namespace {
 
-class Linear final : public mortise_kernel {
+class Linear final : public Kernel {
   public:
     explicit Linear(const mortise_problem& problem) : problem_(problem), extras_(problem.n_parts) {
         for (uint32_t i = 0; i < problem.n_parts; i++) banks_.emplace_back(*problem.parts[i]);
@@ -144,6 +144,6 @@ void bid_linear(const mortise_problem& problem, mortise_bid& bid) {
 
 uint64_t packed_bytes_linear(const mortise_kernel_part& part) { return Bank(part).bytes(); }
 
-mortise_kernel* make_linear(const mortise_problem& problem) { return new (std::nothrow) Linear(problem); }
+Kernel* make_linear(const mortise_problem& problem) { return new (std::nothrow) Linear(problem); }
 
 }  // namespace mortise::reference

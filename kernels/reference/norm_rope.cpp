@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint32_t max_pairs = 512;
 
-class Norm final : public mortise_kernel {
+class Norm final : public Kernel {
   public:
     explicit Norm(const mortise_problem& problem) : op_(sdk::norm_op(problem)) {}
 
@@ -46,7 +46,7 @@ class Norm final : public mortise_kernel {
     sdk::NormOp op_;
 };
 
-class Rope final : public mortise_kernel {
+class Rope final : public Kernel {
   public:
     explicit Rope(const mortise_problem& problem) : op_(sdk::rope_op(problem)) {}
 
@@ -104,7 +104,7 @@ void bid_rope(const mortise_problem& problem, mortise_bid& bid) {
     answer(bid, "reference rope");
 }
 
-mortise_kernel* make_norm(const mortise_problem& problem) { return new (std::nothrow) Norm(problem); }
-mortise_kernel* make_rope(const mortise_problem& problem) { return new (std::nothrow) Rope(problem); }
+Kernel* make_norm(const mortise_problem& problem) { return new (std::nothrow) Norm(problem); }
+Kernel* make_rope(const mortise_problem& problem) { return new (std::nothrow) Rope(problem); }
 
 }  // namespace mortise::reference

@@ -11,12 +11,12 @@
 #include "mortise/sdk/host.h"
 #include "mortise/sdk/operators.h"
 
-mortise_status mortise_kernel::pack(uint32_t, const mortise_tile&, mortise_address) {
-    return mortise::reference::fail(MORTISE_INTERNAL, "this operator has no parts to pack");
-}
-mortise_status mortise_kernel::seal(uint32_t, const mortise_extras&, mortise_address) { return MORTISE_OK; }
-
 namespace mortise::reference {
+
+mortise_status Kernel::pack(uint32_t, const mortise_tile&, mortise_address) {
+    return fail(MORTISE_INTERNAL, "this operator has no parts to pack");
+}
+mortise_status Kernel::seal(uint32_t, const mortise_extras&, mortise_address) { return MORTISE_OK; }
 
 mortise_status fail(mortise_status status, const char* what, const char* subject) {
     auto error = sdk::make<mortise_error>();
@@ -81,7 +81,7 @@ uint64_t packed_bytes(const mortise_problem* problem, uint32_t part) {
     return packed_bytes_linear(*problem->parts[part]);
 }
 
-mortise_kernel* make(const mortise_problem& problem) {
+Kernel* make(const mortise_problem& problem) {
     switch (problem.kind) {
         case MORTISE_OP_EMBED:
         case MORTISE_OP_LINEAR: return make_linear(problem);
@@ -96,27 +96,30 @@ mortise_status create(const mortise_problem* problem, mortise_kernel** out) {
     auto offer = sdk::make<mortise_bid>();
     bid(problem, &offer);
     if (offer.score == 0) return fail(MORTISE_UNSUPPORTED, offer.reason);
+    Kernel* kernel = nullptr;
     try {
-        *out = make(*problem);
+        kernel = make(*problem);
     } catch (const std::bad_alloc&) {
-        *out = nullptr;
     }
-    if (*out) return MORTISE_OK;
+    *out = reinterpret_cast<mortise_kernel*>(kernel);
+    if (kernel) return MORTISE_OK;
     return fail(MORTISE_NO_MEMORY, "out of memory");
 }
 
-void destroy(mortise_kernel* kernel) { delete kernel; }
+Kernel* behind(mortise_kernel* kernel) { return reinterpret_cast<Kernel*>(kernel); }
+
+void destroy(mortise_kernel* kernel) { delete behind(kernel); }
 
 mortise_status pack(mortise_kernel* kernel, uint32_t part, const mortise_tile* tile, mortise_address packed) {
-    return kernel->pack(part, *tile, packed);
+    return behind(kernel)->pack(part, *tile, packed);
 }
 
 mortise_status seal(mortise_kernel* kernel, uint32_t part, const mortise_extras* extras, mortise_address packed) {
-    return kernel->seal(part, *extras, packed);
+    return behind(kernel)->seal(part, *extras, packed);
 }
 
 void run(mortise_kernel* kernel, const mortise_arguments* arguments, const mortise_team* team) {
-    kernel->run(*arguments, *team);
+    behind(kernel)->run(*arguments, *team);
 }
 
 }  // namespace
