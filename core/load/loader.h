@@ -13,7 +13,7 @@
 
 #include "base/result.h"
 #include "base/team.h"
-#include "plan/plan.h"
+#include "load/part_stream.h"
 
 namespace mortise::load {
 
@@ -30,16 +30,15 @@ struct Receipt {
 // Called with bytes done and bytes in all, from the calling thread, a few times a second.
 using Progress = std::function<void(uint64_t done, uint64_t total)>;
 
-// Everything a plan's kernels need at run time. Frees through the providers; kernels first.
+// Everything a plan's kernels need at run time. Frees through the providers; kernels first. Immutable;
+// kernels may be run by any team.
 class Model {
   public:
-    const plan::Planned& planned() const;
     const plan::LoadPlan& plan() const;
     const Receipt& receipt() const;
-    mortise_kernel* kernel(uint32_t kernel) const;                    // of plan().kernels
+    mortise_kernel* kernel(uint32_t kernel) const;                     // of plan().kernels
     const std::vector<mortise_address>& packed(uint32_t kernel) const; // [parts]
-    const float* vector(uint32_t vector) const;                       // f32, of plan().vectors
-    // Scales of a layer's cache: [1] or [kv_heads]; null = none.
+    std::span<const float> vector(uint32_t vector) const;              // f32, of plan().vectors
     ~Model();
     struct Rep;
     explicit Model(std::unique_ptr<Rep> rep);
@@ -48,12 +47,16 @@ class Model {
     std::unique_ptr<Rep> rep_;
 };
 
+// Effect: a model that can run. Packed memory is touched by its provider alone (pack, seal, run).
 // Errors: value_* for a failed obligation (naming tensor, element, value), file_*, value_changed,
-// out_of_memory, plugin_failed.
+// out_of_memory with the figures, plugin_failed.
 Result<std::shared_ptr<const Model>> load(std::shared_ptr<const plan::Planned> planned, Team& team,
+                                          const Progress& progress = {});
+// The same for a plan that came from elsewhere; `keep` holds what the origin borrows.
+Result<std::shared_ptr<const Model>> load(const Origin& origin, std::shared_ptr<const void> keep, Team& team,
                                           const Progress& progress = {});
 
 // Reads everything and checks every obligation without kernels: what `check` does after the plan.
-Result<Receipt> verify(const plan::Planned& planned, Team& team, const Progress& progress = {});
+Result<Receipt> verify(const Origin& origin, Team& team, const Progress& progress = {});
 
 }  // namespace mortise::load
