@@ -76,19 +76,9 @@ void decode_codes(const mortise_tile& tile, Value value, float* out) {
     }
 }
 
-DType cast_type(uint32_t encoding) {
-    switch (encoding) {
-        case MORTISE_ENCODING_E2M1: return DType::f4_e2m1;
-        case MORTISE_ENCODING_E5M2: return DType::f8_e5m2;
-        case MORTISE_ENCODING_E4M3FNUZ: return DType::f8_e4m3fnuz;
-        case MORTISE_ENCODING_E5M2FNUZ: return DType::f8_e5m2fnuz;
-        default: return DType::f8_e4m3;
-    }
-}
-
 // w' = cast(w / s) * s
 void cast_weights(const mortise_tile& tile, float* out) {
-    DType type = cast_type(tile.spec->cast_encoding);
+    DType type = small_type(tile.spec->cast_encoding);
     float s = *tile.cast_scale;
     const float* values = code_values(tile.spec->cast_encoding);
     uint64_t n = tile.rows * tile.columns;

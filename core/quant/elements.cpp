@@ -13,17 +13,6 @@
 namespace mortise::quant {
 namespace {
 
-DType small_type(uint32_t encoding) {
-    switch (encoding) {
-        case MORTISE_ENCODING_E2M1: return DType::f4_e2m1;
-        case MORTISE_ENCODING_E4M3: return DType::f8_e4m3;
-        case MORTISE_ENCODING_E5M2: return DType::f8_e5m2;
-        case MORTISE_ENCODING_E4M3FNUZ: return DType::f8_e4m3fnuz;
-        case MORTISE_ENCODING_E5M2FNUZ: return DType::f8_e5m2fnuz;
-        default: return DType::f8_e8m0;
-    }
-}
-
 constexpr uint32_t first_small = MORTISE_ENCODING_E2M1, last_small = MORTISE_ENCODING_E8M0;
 
 std::array<std::array<float, 256>, last_small - first_small + 1> make_tables() {
@@ -49,6 +38,17 @@ double wide_value(uint64_t raw, uint32_t bits) {  // a float dtype without an en
 }
 
 }  // namespace
+
+DType small_type(uint32_t encoding) {
+    switch (encoding) {
+        case MORTISE_ENCODING_E2M1: return DType::f4_e2m1;
+        case MORTISE_ENCODING_E4M3: return DType::f8_e4m3;
+        case MORTISE_ENCODING_E5M2: return DType::f8_e5m2;
+        case MORTISE_ENCODING_E4M3FNUZ: return DType::f8_e4m3fnuz;
+        case MORTISE_ENCODING_E5M2FNUZ: return DType::f8_e5m2fnuz;
+        default: return DType::f8_e8m0;
+    }
+}
 
 const float* code_values(uint32_t encoding) {
     static const auto tables = make_tables();

@@ -14,6 +14,9 @@ namespace mortise::quant {
 // Effect: out[i] = raw[i] as f32 under the encoding. Requires: no LOOKUP.
 void decode_elements(uint32_t encoding, uint32_t bits, std::span<const uint64_t> raw, float* out);
 
+// Effect: the dtype of that encoding. Requires: E2M1 ... E8M0.
+DType small_type(uint32_t encoding);
+
 // A field bound to bytes: what the dtype left open is settled, word-wide biases are already added.
 struct BoundField {
     const Field* field = nullptr;

@@ -131,6 +131,7 @@ TEST(Safetensors, headers_of_the_wrong_form_are_refused) {
     }
     EXPECT_EQ(code_of(container(std::string("{}\0", 3), "")), Code::header_json);
     EXPECT_EQ(code_of(container(std::string(100000, '['), "")), Code::header_json);
+    EXPECT_TRUE(read(container(R"({"__metadata__":null})", "")));
     EXPECT_TRUE(read(container(" \n{} \t\r\n", "")));
 }
 

@@ -110,6 +110,11 @@ typedef struct mortise_extras {
     const float* cast_scale;       /* [1] */
 } mortise_extras;
 
+enum {
+    MORTISE_PROBE_READ = 1,  /* bytes read from memory */
+    MORTISE_PROBE_MATRIX = 2 /* floating-point operations of the best matrix unit, operands in the private cache */
+};
+
 /* Keys and values of all sequences, in blocks. Element (block, head, slot, i) of the layer's K lies at
  * ((block * kv_heads + head) * block_slots + slot) * head_dim + i elements; V likewise with v_head_dim. */
 typedef struct mortise_cache {
@@ -172,7 +177,8 @@ typedef struct mortise_kernels_v1 {
     mortise_status (*bid)(const mortise_problem* problem, mortise_bid* out);
     /* [R] Packed bytes of part `part` (all experts of this rank). Pure. */
     uint64_t (*packed_bytes)(const mortise_problem* problem, uint32_t part);
-    mortise_status (*create)(const mortise_problem* problem, mortise_kernel** out); /* [R] */
+    /* [R] The problem and all that it points to outlive the kernel. */
+    mortise_status (*create)(const mortise_problem* problem, mortise_kernel** out);
     void (*destroy)(mortise_kernel* kernel);                                       /* [R] */
     /* [R] Writes the rows of `tile` into the packed data of part `part`. Concurrent on distinct tiles. */
     mortise_status (*pack)(mortise_kernel* kernel, uint32_t part, const mortise_tile* tile, mortise_address packed);
@@ -186,6 +192,11 @@ typedef struct mortise_kernels_v1 {
     /* [O] Writes `value` to every byte. Absent: memory of the CPU device is written by the core itself, that of
      * other devices is left as alloc gave it. A provider whose CPU memory the host must not touch needs it. */
     mortise_status (*fill)(const mortise_device* device, uint64_t base, uint64_t bytes, uint8_t value);
+    /* [O] Measures this device for about `seconds`: called by all `size` threads at once, each with its rank;
+     * *per_second is this thread's rate, the rates of all threads add up. name: [64], what was measured.
+     * MORTISE_UNSUPPORTED: no such probe. */
+    mortise_status (*probe)(uint32_t kind, uint32_t rank, uint32_t size, double seconds, double* per_second,
+                            char* name);
 } mortise_kernels_v1;
 
 #ifdef __cplusplus

@@ -147,9 +147,15 @@ enum { /* how a scale is rounded to a power of two */
     MORTISE_EXPONENT_ROUND = 3,   /* 2^round(log2(amax / divisor)) */
     MORTISE_EXPONENT_BUMP = 4     /* FLOOR after amax with mantissa >= 1.75 is moved to the next binade */
 };
-/* Activation quantization: the producer's own rule, as data.
- * dynamic, symmetric: scale = max(amax / divisor, scale_floor), stored as scale_encoding; then codes
- * q = clamp(RNE(x / scale)) in `encoding`. static: scale (and zero point) from INPUT_SCALE fields. */
+/* Activation quantization: the producer's own rule, as data. All arithmetic in f32, one rounding per step.
+ * dynamic: amax over the row (token), group or whole input, raised to amax_floor;
+ *     t = amax / divisor, or amax / (divisor * INPUT_SCALE2) if it multiplies, or (amax / divisor) *
+ *     INPUT_SCALE2 if it divides; with an exponent rule t is the power of two that the rule names;
+ *     amax 0 gives zero_scale; t is raised to scale_floor, rounded to scale_encoding, and 0 becomes zero_scale.
+ *     scale = t, or t * INPUT_SCALE2, or t / INPUT_SCALE2.
+ *     asymmetric: t = (max - min) / divisor with min <= 0 <= max, zero = clamp(RNE(code_min - min / scale)).
+ * static: scale (and zero) from INPUT_SCALE (INPUT_ZERO_POINT).
+ * q = clamp(RNE(x / scale + zero)) in `encoding`; the kernel sees (q - zero) * scale. */
 typedef struct mortise_activation {
     uint32_t granularity;    /* MORTISE_ACTIVATION_* */
     uint32_t encoding;       /* TWOS (bits) | E4M3 | E2M1 | ... */
@@ -186,6 +192,8 @@ typedef struct mortise_spec {
     uint32_t rotation_block;                 /* > 0: ROTATION or Hadamard of this size on the input */
     double rotation_factor;                  /* multiplies x H */
     double scale_addend;                     /* added to the folded S, one rounding; 0 = nothing is added */
+    uint32_t activation_ties;                /* of input codes: 0 to even, 1 toward zero */
+    uint32_t reserved;
 } mortise_spec;
 
 #ifdef __cplusplus

@@ -1,0 +1,259 @@
+// What the operators of mortise/abi_architecture.h mean, for kernel authors: their attributes as plain
+// structs and the scalar formulae that every provider must reproduce.
+// Threads: pure functions, callable from anywhere. Nothing here allocates; FREQUENCIES arrays stay borrowed.
+#ifndef MORTISE_SDK_OPERATORS_H
+#define MORTISE_SDK_OPERATORS_H
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "mortise/abi.h"
+
+namespace mortise::sdk {
+
+// Effect: the attribute `key` of `problem`, or null.
+inline const mortise_attr* find_attr(const mortise_problem& problem, uint32_t key) {
+    for (uint32_t i = 0; i < problem.n_attrs; i++) {
+        if (problem.attrs[i].key == key) return &problem.attrs[i];
+    }
+    return nullptr;
+}
+
+inline int64_t int_attr(const mortise_problem& problem, uint32_t key, int64_t absent = 0) {
+    const mortise_attr* attr = find_attr(problem, key);
+    return attr ? attr->integer : absent;
+}
+
+inline double real_attr(const mortise_problem& problem, uint32_t key, double absent = 0) {
+    const mortise_attr* attr = find_attr(problem, key);
+    return attr ? attr->real : absent;
+}
+
+// NORM: y = (weight_offset + w) * x / sqrt(mean(x^2) + eps) + b, or with mean removed for the layer norm.
+struct NormOp {
+    uint32_t style;        // MORTISE_STYLE_RMS | LAYER
+    uint64_t total, width; // whole row; length of one normalized block
+    double eps, weight_offset;
+};
+
+inline NormOp norm_op(const mortise_problem& problem) {
+    NormOp op;
+    op.style = static_cast<uint32_t>(int_attr(problem, MORTISE_ATTR_STYLE, MORTISE_STYLE_RMS));
+    op.total = problem.input_widths[0];
+    op.width = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_WIDTH));
+    if (op.width == 0) op.width = op.total;
+    op.eps = real_attr(problem, MORTISE_ATTR_EPS);
+    op.weight_offset = real_attr(problem, MORTISE_ATTR_WEIGHT_OFFSET);
+    return op;
+}
+
+// ROPE: pairs (u, v) of the first `rotary` entries of each head become
+// (u cos a - v sin a, v cos a + u sin a) with a = position * frequency, cos and sin times amplitude.
+struct RopeOp {
+    uint32_t style;      // MORTISE_STYLE_HALF: (i, i + rotary / 2), INTERLEAVED: (2i, 2i + 1)
+    uint32_t pairs;      // rotary / 2
+    uint64_t heads, head_dim;
+    double amplitude;
+    const float* frequencies;      // [pairs]
+    const float* long_frequencies; // [pairs] or null: in force when the length exceeds long_from
+    uint64_t long_from;
+    double base, factor;           // base > 0: grows with length beyond max_positions
+    uint64_t max_positions;
+};
+
+inline RopeOp rope_op(const mortise_problem& problem) {
+    RopeOp op;
+    const mortise_attr* frequencies = find_attr(problem, MORTISE_ATTR_FREQUENCIES);
+    const mortise_attr* longer = find_attr(problem, MORTISE_ATTR_LONG_FREQUENCIES);
+    op.style = static_cast<uint32_t>(int_attr(problem, MORTISE_ATTR_STYLE, MORTISE_STYLE_HALF));
+    op.head_dim = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_HEAD_DIM));
+    op.heads = op.head_dim ? problem.input_widths[0] / op.head_dim : 0;
+    op.pairs = frequencies ? frequencies->n : 0;
+    op.frequencies = frequencies ? frequencies->array : nullptr;
+    op.long_frequencies = longer && longer->n == op.pairs ? longer->array : nullptr;
+    op.long_from = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_LONG_FROM));
+    op.amplitude = real_attr(problem, MORTISE_ATTR_AMPLITUDE, 1.0);
+    op.base = real_attr(problem, MORTISE_ATTR_ROPE_BASE);
+    op.factor = real_attr(problem, MORTISE_ATTR_FACTOR, 1.0);
+    op.max_positions = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_MAX_POSITIONS));
+    return op;
+}
+
+// Effect: the frequency of pair `i` for a sequence of `length` tokens so far.
+inline float rope_frequency(const RopeOp& op, uint32_t i, uint64_t length) {
+    if (op.long_frequencies && length > op.long_from) return op.long_frequencies[i];
+    if (op.base <= 0 || op.max_positions == 0 || length <= op.max_positions) return op.frequencies[i];
+    const double r = 2.0 * op.pairs;
+    const double ratio = static_cast<double>(length) / static_cast<double>(op.max_positions);
+    const double base = op.base * std::pow(op.factor * ratio - (op.factor - 1), r / (r - 2));
+    return static_cast<float>(std::pow(base, -2.0 * i / r));
+}
+
+// Effect: cosine and sine of pair `i` at `position`. The angle is one f32 product, as the producers compute it.
+inline void rope_turn(const RopeOp& op, uint32_t i, int32_t position, uint64_t length, float* cosine,
+                      float* sine) {
+    const float angle = static_cast<float>(position) * rope_frequency(op, i, length);
+    *cosine = static_cast<float>(std::cos(static_cast<double>(angle)) * op.amplitude);
+    *sine = static_cast<float>(std::sin(static_cast<double>(angle)) * op.amplitude);
+}
+
+// ATTENTION: query head j reads key/value head j / (heads / kv_heads); key p is visible to query q iff
+// p <= q and (window == 0 or p > q - window); scores = softcap(scale * q.k).
+struct AttentionOp {
+    uint64_t heads, kv_heads, head_dim, v_head_dim, window;
+    double scale, softcap;
+};
+
+inline AttentionOp attention_op(const mortise_problem& problem) {
+    AttentionOp op;
+    op.heads = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_HEADS));
+    op.kv_heads = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_KV_HEADS, int64_t(op.heads)));
+    op.head_dim = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_HEAD_DIM));
+    op.v_head_dim = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_V_HEAD_DIM, int64_t(op.head_dim)));
+    op.window = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_WINDOW));
+    op.scale = real_attr(problem, MORTISE_ATTR_SCALE, 1.0);
+    op.softcap = real_attr(problem, MORTISE_ATTR_SOFTCAP);
+    return op;
+}
+
+// ACT and ACT_MUL.
+struct ActOp {
+    uint32_t style;
+    double limit;
+};
+
+inline ActOp act_op(const mortise_problem& problem) {
+    return {static_cast<uint32_t>(int_attr(problem, MORTISE_ATTR_STYLE, MORTISE_STYLE_SILU)),
+            real_attr(problem, MORTISE_ATTR_LIMIT)};
+}
+
+inline bool act_known(uint32_t style) {
+    return style >= MORTISE_STYLE_SILU && style <= MORTISE_STYLE_SWIGLU_CLAMPED;
+}
+
+// Effect: act(x) for the styles of one operand.
+inline double activate(const ActOp& op, double x) {
+    constexpr double root_half = 0.70710678118654752440, root_two_over_pi = 0.79788456080286535588;
+    switch (op.style) {
+        case MORTISE_STYLE_SILU: return x / (1 + std::exp(-x));
+        case MORTISE_STYLE_GELU: return 0.5 * x * (1 + std::erf(x * root_half));
+        case MORTISE_STYLE_GELU_TANH:
+            return 0.5 * x * (1 + std::tanh(root_two_over_pi * (x + 0.044715 * x * x * x)));
+        case MORTISE_STYLE_RELU: return x < 0 ? 0 : x;
+        case MORTISE_STYLE_RELU2: return x < 0 ? 0 : x * x;
+        default: return x;
+    }
+}
+
+// Effect: act(gate) * up. The clamped style (gpt-oss): gate <= limit, |up| <= limit,
+// (up + 1) * gate * sigmoid(1.702 * gate).
+inline double activate_pair(const ActOp& op, double gate, double up) {
+    if (op.style != MORTISE_STYLE_SWIGLU_CLAMPED) return activate(op, gate) * up;
+    if (op.limit > 0) {
+        gate = gate > op.limit ? op.limit : gate;
+        up = up > op.limit ? op.limit : up < -op.limit ? -op.limit : up;
+    }
+    return (up + 1) * gate / (1 + std::exp(-1.702 * gate));
+}
+
+// Effect: the field of `role` in `spec`, or null.
+inline const mortise_field* find_field(const mortise_spec& spec, uint32_t role) {
+    for (uint32_t i = 0; i < spec.n_fields; i++) {
+        if (spec.fields[i].role == role) return &spec.fields[i];
+    }
+    return nullptr;
+}
+
+inline bool is_plain(const mortise_spec& spec) {
+    return spec.encoding == MORTISE_ENCODING_F32 || spec.encoding == MORTISE_ENCODING_F16 ||
+           spec.encoding == MORTISE_ENCODING_BF16;
+}
+
+// Effect: true iff the part's input differs from the operator's input under `activations`.
+inline bool prepares_input(const mortise_spec& spec, uint32_t activations) {
+    const bool quantizes = spec.activation.granularity != MORTISE_ACTIVATION_NONE;
+    return spec.rotation_block > 0 || find_field(spec, MORTISE_ROLE_PRE_SCALE) != nullptr ||
+           (quantizes && activations != MORTISE_ACTIVATIONS_EXACT);
+}
+
+// Effect: true iff one scale is taken from all rows of the input at once, so rows cannot be prepared apart.
+inline bool prepares_rows_together(const mortise_spec& spec, uint32_t activations) {
+    return activations != MORTISE_ACTIVATIONS_EXACT && spec.activation.dynamic != 0 &&
+           spec.activation.granularity == MORTISE_ACTIVATION_TENSOR;
+}
+
+// Effect: number of column groups that the rank's columns touch.
+inline uint64_t column_groups(const mortise_kernel_part& part) {
+    const uint64_t size = part.column_group ? part.column_group : part.columns;
+    if (size == 0) return 1;
+    if (part.indexed) return (part.spec->columns + size - 1) / size;
+    return (part.first_column % size + part.columns + size - 1) / size;
+}
+
+// The share [begin, end) of `count` items that thread `rank` of `size` takes, in multiples of `unit`.
+struct Share {
+    uint64_t begin, end;
+};
+inline Share share(uint64_t count, uint64_t unit, uint32_t rank, uint32_t size) {
+    const uint64_t units = (count + unit - 1) / unit;
+    const uint64_t begin = units * rank / size * unit, end = units * (rank + 1) / size * unit;
+    return {begin < count ? begin : count, end < count ? end : count};
+}
+
+template <class T>
+inline T* pointer(const mortise_address& address) {
+    return reinterpret_cast<T*>(static_cast<uintptr_t>(address.base + address.offset));
+}
+
+inline float from_bf16(uint16_t bits) {
+    const uint32_t wide = static_cast<uint32_t>(bits) << 16;
+    float value;
+    std::memcpy(&value, &wide, 4);
+    return value;
+}
+
+inline uint16_t to_bf16(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40);
+    return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
+}
+
+inline float from_f16(uint16_t bits) {
+    const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16, magnitude = bits & 0x7fffu;
+    uint32_t wide;
+    if (magnitude >= 0x7c00u) {
+        wide = sign | 0x7f800000u | (magnitude & 0x3ffu) << 13;
+    } else if (magnitude >= 0x400u) {
+        wide = sign | ((magnitude << 13) + 0x38000000u);
+    } else {
+        const float tiny = static_cast<float>(magnitude) * 5.9604644775390625e-8f;  // 2^-24
+        std::memcpy(&wide, &tiny, 4);
+        wide |= sign;
+    }
+    float value;
+    std::memcpy(&value, &wide, 4);
+    return value;
+}
+
+inline uint16_t to_f16(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
+    bits &= 0x7fffffffu;
+    if (bits > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u | ((bits >> 13) & 0x3ffu));
+    if (bits >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);
+    if (bits < 0x38800000u) {  // subnormal: adding 0.5 rounds at 2^-24 to nearest even
+        float magnitude;
+        std::memcpy(&magnitude, &bits, 4);
+        magnitude += 0.5f;
+        std::memcpy(&bits, &magnitude, 4);
+        return static_cast<uint16_t>(sign | (bits - 0x3f000000u));
+    }
+    return static_cast<uint16_t>(sign | ((bits - 0x38000000u + 0xfffu + ((bits >> 13) & 1)) >> 13));
+}
+
+}  // namespace mortise::sdk
+
+#endif

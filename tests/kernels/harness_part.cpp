@@ -1,0 +1,248 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "harness.h"
+#include "mortise/sdk/host.h"
+#include "mortise/sdk/operators.h"
+
+namespace mortise::test {
+namespace {
+
+// OCP 8-bit, 4-bit floats from their definition: sign, exponent, mantissa.
+double small_float(uint32_t code, int exponent_bits, int mantissa_bits, int bias) {
+    const int mantissa = static_cast<int>(code & ((1u << mantissa_bits) - 1));
+    const int exponent = static_cast<int>(code >> mantissa_bits & ((1u << exponent_bits) - 1));
+    const double sign = code >> (exponent_bits + mantissa_bits) & 1 ? -1 : 1;
+    if (exponent == 0) return sign * std::ldexp(mantissa, 1 - bias - mantissa_bits);
+    return sign * std::ldexp((1 << mantissa_bits) + mantissa, exponent - bias - mantissa_bits);
+}
+
+double float_code(uint32_t encoding, uint8_t code) {
+    switch (encoding) {
+        case MORTISE_ENCODING_E2M1: return small_float(code & 15, 2, 1, 1);
+        case MORTISE_ENCODING_E4M3:
+            return (code & 0x7f) == 0x7f ? std::numeric_limits<double>::quiet_NaN() : small_float(code, 4, 3, 7);
+        case MORTISE_ENCODING_E5M2:
+            if ((code & 0x7c) == 0x7c) {
+                return code & 3 ? std::numeric_limits<double>::quiet_NaN() : (code & 0x80 ? -1 : 1) * HUGE_VAL;
+            }
+            return small_float(code, 5, 2, 15);
+        default: return 0;
+    }
+}
+
+bool integer_code(uint32_t encoding) {
+    return encoding == MORTISE_ENCODING_UNSIGNED || encoding == MORTISE_ENCODING_OFFSET ||
+           encoding == MORTISE_ENCODING_TWOS;
+}
+
+double tile_weight(const mortise_tile& tile, uint64_t row, uint64_t column) {
+    const uint64_t at = row * tile.columns + column;
+    double value = 0;
+    if (tile.plain) {
+        switch (tile.plain_encoding) {
+            case MORTISE_ENCODING_F32: value = static_cast<const float*>(tile.plain)[at]; break;
+            case MORTISE_ENCODING_F16: value = sdk::from_f16(static_cast<const uint16_t*>(tile.plain)[at]); break;
+            default: value = sdk::from_bf16(static_cast<const uint16_t*>(tile.plain)[at]);
+        }
+    }
+    const uint64_t group = tile.group_of_column ? tile.group_of_column[column]
+                                                : (column + tile.phase) / tile.group_size;
+    const uint64_t entry = row * tile.groups + group;
+    if (tile.codes) {
+        const uint8_t code = tile.codes[at];
+        const uint32_t encoding = tile.spec->encoding;
+        if (encoding == MORTISE_ENCODING_LOOKUP) value = tile.table[code];
+        else if (integer_code(encoding)) value = code - double{tile.zero ? tile.zero[entry] : tile.zero_constant};
+        else value = float_code(encoding, code);
+    }
+    if (tile.scale) value = static_cast<float>(value * tile.scale[entry]);
+    if (tile.addend) value = static_cast<float>(value + tile.addend[entry]);
+    return value;
+}
+
+void decode_tile(const mortise_tile* tile, float* out) {
+    for (uint64_t r = 0; r < tile->rows; r++) {
+        for (uint64_t c = 0; c < tile->columns; c++) {
+            out[r * tile->columns + c] = static_cast<float>(tile_weight(*tile, r, c));
+        }
+    }
+}
+
+void prepare_row(const mortise_spec& spec, const mortise_extras& extras, uint32_t activations, uint64_t columns,
+                 const float* x, float* out) {
+    double largest = 0;
+    for (uint64_t k = 0; k < columns; k++) {
+        out[k] = extras.pre_scale ? x[k] * extras.pre_scale[k] : x[k];
+        largest = std::max(largest, std::fabs(double{out[k]}));
+    }
+    const bool quantizes = spec.activation.granularity == MORTISE_ACTIVATION_TOKEN;
+    if (!quantizes || activations == MORTISE_ACTIVATIONS_EXACT || largest == 0) return;
+    const float scale = static_cast<float>(largest / 127);
+    for (uint64_t k = 0; k < columns; k++) out[k] = std::nearbyint(out[k] / scale) * scale;
+}
+
+void prepare_input(const mortise_spec* spec, const mortise_extras* extras, uint32_t activations, uint64_t rows,
+                   uint64_t columns, const float* x, float* out) {
+    for (uint64_t t = 0; t < rows; t++) {
+        prepare_row(*spec, *extras, activations, columns, x + t * columns, out + t * columns);
+    }
+}
+
+void ignore_error(const mortise_error*) {}
+void ignore_log(uint32_t, mortise_str, mortise_str) {}
+
+}  // namespace
+
+void install_host() {
+    static mortise_host host = [] {
+        auto h = sdk::make<mortise_host>();
+        h.log = ignore_log;
+        h.set_error = ignore_error;
+        h.decode_tile = decode_tile;
+        h.prepare_input = prepare_input;
+        return h;
+    }();
+    sdk::host_slot() = &host;
+}
+
+std::vector<float> random_floats(size_t count, uint32_t seed, float spread) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal(0, spread);
+    std::vector<float> values(count);
+    for (float& value : values) value = normal(random);
+    return values;
+}
+
+Part::Part(const Format& format, uint64_t rows, uint64_t columns, uint32_t seed, bool bias, uint64_t first_column,
+           uint64_t experts) {
+    std::mt19937 random(seed);
+    std::uniform_real_distribution<float> uniform(0.5f, 1.5f);
+    const uint64_t group = format.group ? format.group : columns + first_column;
+    spec_ = sdk::make<mortise_spec>();
+    spec_.experts = experts, spec_.rows = rows, spec_.columns = columns + first_column;
+    spec_.encoding = format.encoding, spec_.bits = format.bits;
+    part_ = sdk::make<mortise_kernel_part>();
+    part_.spec = &spec_;
+    part_.experts = experts, part_.rows = rows, part_.columns = columns, part_.first_column = first_column;
+    part_.column_group = format.group ? format.group : columns;
+    part_.indexed = format.indexed, part_.has_bias = bias, part_.row_scales_vary = format.row_group == 1;
+    extras_ = sdk::make<mortise_extras>();
+    tile_ = sdk::make<mortise_tile>();
+    tile_.spec = &spec_;
+    tile_.columns = columns, tile_.group_size = group, tile_.phase = first_column % group;
+    if (format.indexed) tile_.phase = 0;
+    const uint64_t all = experts * rows;
+    tile_.groups = static_cast<uint32_t>(sdk::column_groups(part_));
+    const uint64_t entries = all * tile_.groups;
+    if (!sdk::is_plain(spec_)) {
+        spec_.n_levels = 1;
+        const double widest = integer_code(format.encoding) ? std::exp2(format.bits - 1.0)
+                              : format.encoding == MORTISE_ENCODING_E4M3 ? 448.0
+                              : format.encoding == MORTISE_ENCODING_E5M2 ? 57344.0 : 6.0;
+        scale_.resize(entries);
+        for (uint64_t i = 0; i < entries; i++) scale_[i] = uniform(random) / static_cast<float>(widest);
+        for (uint64_t r = 0; r < all; r++) {  // rows of one scale group agree
+            const uint64_t leader = r / format.row_group * format.row_group;
+            std::copy_n(&scale_[leader * tile_.groups], tile_.groups, &scale_[r * tile_.groups]);
+        }
+    }
+    tile_.zero_constant = format.encoding == MORTISE_ENCODING_OFFSET || format.encoding == MORTISE_ENCODING_TWOS
+                              ? static_cast<float>(1u << (format.bits - 1)) : 0;
+    spec_.offset_kind = format.offset;
+    if (format.offset == 1) tile_.zero_constant = static_cast<float>(1u << (format.bits - 1));
+    if (format.offset == 2) {
+        std::uniform_int_distribution<int> any(0, (1 << format.bits) - 1);
+        for (uint64_t i = 0; i < entries; i++) zero_.push_back(static_cast<float>(any(random)));
+    }
+    if (format.offset == 3) addend_ = random_floats(entries, seed + 7, 0.1f);
+    if (format.indexed) {
+        for (uint64_t k = 0; k < columns; k++) map_.push_back(static_cast<uint32_t>(k / group));
+        std::shuffle(map_.begin(), map_.end(), random);
+    }
+    if (format.encoding == MORTISE_ENCODING_LOOKUP) table_ = random_floats(size_t{1} << format.bits, seed + 5);
+    if (bias) bias_ = random_floats(all, seed + 3), extras_.bias = bias_.data();
+    if (format.pre_scale) {
+        for (uint64_t k = 0; k < columns; k++) pre_scale_.push_back(uniform(random));
+        extras_.pre_scale = pre_scale_.data();
+        auto field = sdk::make<mortise_field>();
+        field.role = MORTISE_ROLE_PRE_SCALE;
+        fields_.push_back(field);
+    }
+    if (format.int8_input) {
+        spec_.activation.granularity = MORTISE_ACTIVATION_TOKEN;
+        spec_.activation.encoding = MORTISE_ENCODING_TWOS, spec_.activation.bits = 8;
+        spec_.activation.dynamic = 1, spec_.activation.divisor = 127;
+    }
+    spec_.fields = fields_.data(), spec_.n_fields = static_cast<uint32_t>(fields_.size());
+    fill_codes(random);
+    decode();
+}
+
+void Part::fill_codes(std::mt19937& random) {
+    const uint64_t count = part_.experts * part_.rows * part_.columns;
+    if (spec_.encoding == MORTISE_ENCODING_F32) {
+        plain32_ = random_floats(count, random(), 0.5f);
+    } else if (spec_.encoding == MORTISE_ENCODING_F16 || spec_.encoding == MORTISE_ENCODING_BF16) {
+        for (float value : random_floats(count, random(), 0.5f)) {
+            plain16_.push_back(spec_.encoding == MORTISE_ENCODING_F16 ? sdk::to_f16(value) : sdk::to_bf16(value));
+        }
+    } else {
+        codes_.resize(count);
+        for (uint8_t& code : codes_) {
+            do code = static_cast<uint8_t>(random() & ((1u << spec_.bits) - 1));
+            while (!integer_code(spec_.encoding) && spec_.encoding != MORTISE_ENCODING_LOOKUP &&
+                   !std::isfinite(float_code(spec_.encoding, code)));
+        }
+    }
+}
+
+void Part::decode() {
+    weights_.clear();
+    for (uint64_t e = 0; e < part_.experts; e++) {
+        const mortise_tile all = tile(e, 0, part_.rows);
+        for (uint64_t r = 0; r < part_.rows; r++) {
+            for (uint64_t k = 0; k < part_.columns; k++) weights_.push_back(tile_weight(all, r, k));
+        }
+    }
+}
+
+void Part::poison(uint64_t row, uint64_t column) {
+    const uint64_t at = row * part_.columns + column;
+    if (spec_.encoding == MORTISE_ENCODING_F32) plain32_[at] = std::numeric_limits<float>::quiet_NaN();
+    else if (!plain16_.empty()) plain16_[at] = 0x7fff;
+    else codes_[at] = 0x7f;
+    decode();
+}
+
+mortise_tile Part::tile(uint64_t expert, uint64_t row, uint64_t count) const {
+    mortise_tile tile = tile_;
+    const uint64_t first = expert * part_.rows + row;
+    const auto at = [&](const std::vector<float>& v) { return v.empty() ? nullptr : &v[first * tile_.groups]; };
+    tile.expert = expert, tile.row = row, tile.rows = count;
+    tile.codes = codes_.empty() ? nullptr : &codes_[first * part_.columns];
+    if (!plain32_.empty()) tile.plain = &plain32_[first * part_.columns];
+    if (!plain16_.empty()) tile.plain = &plain16_[first * part_.columns];
+    if (tile.plain) tile.plain_encoding = spec_.encoding;
+    tile.scale = at(scale_), tile.zero = at(zero_), tile.addend = at(addend_);
+    tile.group_of_column = map_.empty() ? nullptr : map_.data();
+    tile.table = table_.empty() ? nullptr : table_.data();
+    return tile;
+}
+
+double Part::dot(const std::vector<double>& prepared, uint64_t row, uint64_t expert) const {
+    const double* w = &weights_[(expert * part_.rows + row) * part_.columns];
+    double sum = bias_.empty() ? 0 : bias_[expert * part_.rows + row];
+    for (uint64_t k = 0; k < part_.columns; k++) sum += w[k] * prepared[k];
+    return sum;
+}
+
+std::vector<double> prepare(const Part& part, uint32_t activations, const float* x) {
+    std::vector<float> out(part.columns());
+    prepare_row(*part.facts().spec, part.extras(), activations, part.columns(), x, out.data());
+    return {out.begin(), out.end()};
+}
+
+}  // namespace mortise::test
