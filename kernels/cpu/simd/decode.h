@@ -1,0 +1,130 @@
+// Codes of 16 rows to f32 lanes, a few columns at a time, for each kind of packing.h. Textual part of a
+// backend: included after its vec.h.
+#pragma once
+
+#include "../packing.h"
+
+namespace mortise::cpu {
+namespace {
+
+template <Kind K>
+struct Decoder;
+
+template <>
+struct Decoder<Kind::f32> {
+    static constexpr int step = 4;  // columns of one call
+    explicit Decoder(const Packing&) {}
+    void operator()(const uint8_t* p, F (&w)[step]) const {
+        for (int j = 0; j < step; j++) w[j] = load(reinterpret_cast<const float*>(p) + j * 16);
+    }
+};
+
+template <>
+struct Decoder<Kind::f16> {
+    static constexpr int step = 4;
+    explicit Decoder(const Packing&) {}
+    void operator()(const uint8_t* p, F (&w)[step]) const {
+        for (int j = 0; j < step; j++) w[j] = load_f16(reinterpret_cast<const uint16_t*>(p) + j * 16);
+    }
+};
+
+template <>
+struct Decoder<Kind::bf16> {
+    static constexpr int step = 4;
+    explicit Decoder(const Packing&) {}
+    void operator()(const uint8_t* p, F (&w)[step]) const {
+        for (int j = 0; j < step; j += 2) {
+            const I pair = load_bits(p + j * 32);
+            w[j] = as_float(shift_left<16>(pair));
+            w[j + 1] = as_float(pair & set_bits(static_cast<int32_t>(0xffff0000)));
+        }
+    }
+};
+
+template <>
+struct Decoder<Kind::int8> {
+    static constexpr int step = 4;
+    explicit Decoder(const Packing&) {}
+    void operator()(const uint8_t* p, F (&w)[step]) const {
+        const I four = load_bits(p);
+        w[0] = to_float(shift_signed<24>(shift_left<24>(four)));
+        w[1] = to_float(shift_signed<24>(shift_left<16>(four)));
+        w[2] = to_float(shift_signed<24>(shift_left<8>(four)));
+        w[3] = to_float(shift_signed<24>(four));
+    }
+};
+
+template <>
+struct Decoder<Kind::e4m3> {
+    static constexpr int step = 4;
+    explicit Decoder(const Packing&) {}
+    void operator()(const uint8_t* p, F (&w)[step]) const { decode_e4m3(p, w); }
+};
+
+template <>
+struct Decoder<Kind::code4> {
+    static constexpr int step = 8;
+    explicit Decoder(const Packing& packing) : table(make_table(packing.table)) {}
+    void operator()(const uint8_t* p, F (&w)[step]) const {
+        const I eight = load_bits(p);
+        w[0] = look_up<0>(table, eight);
+        w[1] = look_up<8>(table, eight);
+        w[2] = look_up<16>(table, eight);
+        w[3] = look_up<24>(table, eight);
+        w[4] = look_up<4>(table, eight);
+        w[5] = look_up<12>(table, eight);
+        w[6] = look_up<20>(table, eight);
+        w[7] = look_up<28>(table, eight);
+    }
+    Table table;
+};
+
+// Effect: f<kind>(arguments...) for the kind of the packing.
+#define MORTISE_FOR_KIND(kind, f, ...)                          \
+    switch (kind) {                                             \
+        case Kind::f32: f<Kind::f32>(__VA_ARGS__); break;       \
+        case Kind::f16: f<Kind::f16>(__VA_ARGS__); break;       \
+        case Kind::bf16: f<Kind::bf16>(__VA_ARGS__); break;     \
+        case Kind::int8: f<Kind::int8>(__VA_ARGS__); break;     \
+        case Kind::e4m3: f<Kind::e4m3>(__VA_ARGS__); break;     \
+        case Kind::code4: f<Kind::code4>(__VA_ARGS__); break;   \
+    }
+
+inline const uint8_t* panel_of(const Packing& packing, const uint8_t* packed, uint64_t panel) {
+    return packed + panel * packing.panel_bytes();
+}
+
+// Scales and offsets of group g of a panel.
+inline const float* scales_of(const Packing& packing, const uint8_t* panel, uint64_t g) {
+    return reinterpret_cast<const float*>(panel + packing.end(g) * packing.column_bytes() + g * packing.tail_bytes());
+}
+
+inline uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+// Effect: use(column, w) for the decoded columns [first, last) of one panel, Decoder::step at a time, scaled
+// and shifted unless `raw`. Requires: first and last are multiples of 8.
+template <Kind K, class Use>
+inline void decode_columns(const Packing& packing, const uint8_t* panel, uint64_t first, uint64_t last, bool raw,
+                           Use use) {
+    const Decoder<K> decoder(packing);
+    for (uint64_t column = first; column < last;) {
+        const uint64_t g = packing.group_of(column), end = least(last, packing.end(g));
+        const uint8_t* codes = panel + packing.record(g) + (column - packing.begin(g)) * packing.column_bytes();
+        const float* tail = scales_of(packing, panel, g);
+        const bool scaled = !raw && packing.has_scale, shifted = !raw && packing.has_offset;
+        const F scale = scaled ? load(tail) : set(1);
+        const F offset = shifted ? load(tail + packing.has_scale * 16) : zero();
+        for (; column < end; column += Decoder<K>::step, codes += Decoder<K>::step * packing.column_bytes()) {
+            prefetch(codes + 1024);
+            F w[Decoder<K>::step];
+            decoder(codes, w);
+            if (scaled || shifted) {
+                for (int j = 0; j < Decoder<K>::step; j++) w[j] = fma(w[j], scale, offset);
+            }
+            use(column, w);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace mortise::cpu

@@ -1,0 +1,139 @@
+// A few input rows times packed panels: bound by memory. Several streams of panels are walked together and
+// prefetched, one stream leaves a third of the bandwidth unused. Textual part of a backend.
+#pragma once
+
+#include "../backend.h"
+#include "decode.h"
+
+namespace mortise::cpu {
+namespace {
+
+constexpr uint64_t streams = 4, stretch_bytes = 2048;  // read of one stream before the next one's turn
+
+// Effect: acc[t] += codes . x over `columns` columns.
+template <Kind K, int Rows>
+inline void stretch(const Decoder<K>& decoder, uint64_t column_bytes, const uint8_t* codes, const float* x,
+                    uint64_t stride, uint64_t columns, F (&total)[Rows]) {
+    constexpr int step = Decoder<K>::step, chains = Rows == 1 ? 4 : Rows == 2 ? 2 : 1;
+    F acc[Rows][chains];
+    for (int t = 0; t < Rows; t++) {
+        for (int c = 0; c < chains; c++) acc[t][c] = zero();
+    }
+    for (uint64_t k = 0; k < columns; k += step, codes += step * column_bytes, x += step) {
+        for (uint64_t b = 0; b < step * column_bytes; b += 64) prefetch(codes + stretch_bytes + b);
+        F w[step];
+        decoder(codes, w);
+        for (int j = 0; j < step; j++) {
+            for (int t = 0; t < Rows; t++) acc[t][j % chains] = fma(w[j], set(x[t * stride + j]), acc[t][j % chains]);
+        }
+    }
+    for (int t = 0; t < Rows; t++) {
+        F all = acc[t][0];
+        for (int c = 1; c < chains; c++) all = all + acc[t][c];
+        total[t] = all;
+    }
+}
+
+template <int Rows>
+inline void finish(const Product& product, uint64_t panel, const F (&total)[Rows]) {
+    const uint64_t row = panel * panel_rows, left = product.packing->rows - row;
+    for (int t = 0; t < Rows; t++) {
+        float* y = product.y + t * product.stride + row;
+        if (left >= panel_rows) {
+            store(y, product.bias ? total[t] + load(product.bias + row) : total[t]);
+        } else {
+            store_n(y, product.bias ? total[t] + load_n(product.bias + row, left) : total[t], left);
+        }
+    }
+}
+
+// Effect: adds the share of group g's columns [k, end) to total.
+template <Kind K, int Rows>
+inline void add_stretch(const Packing& packing, const Decoder<K>& decoder, const uint8_t* panel, const Inputs& inputs,
+                        const float* sums, uint64_t g, uint64_t k, uint64_t end, F (&total)[Rows]) {
+    const uint8_t* codes = panel + packing.record(g) + (k - packing.begin(g)) * packing.column_bytes();
+    F part[Rows];
+    stretch<K, Rows>(decoder, packing.column_bytes(), codes, inputs.x + k, inputs.stride, end - k, part);
+    const float* tail = scales_of(packing, panel, g);
+    const F scale = packing.has_scale ? load(tail) : set(1);
+    for (int t = 0; t < Rows; t++) total[t] = fma(part[t], scale, total[t]);
+    if (!packing.has_offset || end != packing.end(g)) return;
+    const F offset = load(tail + packing.has_scale * 16);
+    for (int t = 0; t < Rows; t++) total[t] = fma(set(sums[t * packing.groups + g]), offset, total[t]);
+}
+
+template <Kind K, int Rows>
+inline void gemv_rows_of(const Product& product, const Inputs& inputs, const float* sums) {
+    const Packing& packing = *product.packing;
+    const Decoder<K> decoder(packing);
+    const uint64_t longest = stretch_bytes / packing.column_bytes();
+    const uint64_t per_stream = (product.last - product.first + streams - 1) / streams;
+    for (uint64_t i = 0; i < per_stream; i++) {
+        F total[streams][Rows];
+        for (auto& stream : total) {
+            for (F& t : stream) t = zero();
+        }
+        for (uint64_t g = 0; g < packing.groups; g++) {
+            for (uint64_t k = packing.begin(g); k < packing.end(g); k += longest) {
+                const uint64_t end = least(k + longest, packing.end(g));
+                for (uint64_t s = 0; s < streams; s++) {
+                    const uint64_t panel = product.first + s * per_stream + i;
+                    if (panel >= product.last) break;
+                    add_stretch<K, Rows>(packing, decoder, panel_of(packing, product.packed, panel), inputs, sums, g, k,
+                                         end, total[s]);
+                }
+            }
+        }
+        for (uint64_t s = 0; s < streams; s++) {
+            const uint64_t panel = product.first + s * per_stream + i;
+            if (panel < product.last) finish<Rows>(product, panel, total[s]);
+        }
+    }
+}
+
+template <Kind K>
+void gemv_kind(const Product& product, const Inputs& inputs, const float* sums) {
+    switch (inputs.rows) {
+        case 1: return gemv_rows_of<K, 1>(product, inputs, sums);
+        case 2: return gemv_rows_of<K, 2>(product, inputs, sums);
+        case 3: return gemv_rows_of<K, 3>(product, inputs, sums);
+        default: return gemv_rows_of<K, 4>(product, inputs, sums);
+    }
+}
+
+void gemv(const Product& product, const Inputs& inputs, const float* sums) {
+    MORTISE_FOR_KIND(product.packing->kind, gemv_kind, product, inputs, sums);
+}
+
+void group_sums(const Packing& packing, const Inputs& inputs, float* sums) {
+    for (uint64_t t = 0; t < inputs.rows; t++) {
+        const float* x = inputs.x + t * inputs.stride;
+        for (uint64_t g = 0; g < packing.groups; g++) {
+            F all = zero();
+            uint64_t k = packing.begin(g);
+            for (; k + 16 <= packing.end(g); k += 16) all = all + load(x + k);
+            if (k < packing.end(g)) all = all + load_n(x + k, packing.end(g) - k);
+            sums[t * packing.groups + g] = sum(all);
+        }
+    }
+}
+
+template <Kind K>
+void row_kind(const Packing& packing, const uint8_t* panel, uint64_t lane, float* out) {
+    decode_columns<K>(packing, panel, 0, packing.padded, false, [&](uint64_t column, const F(&w)[Decoder<K>::step]) {
+        float lanes[16];
+        for (int j = 0; j < Decoder<K>::step; j++) {
+            store(lanes, w[j]);
+            if (column + j < packing.columns) out[column + j] = lanes[lane];
+        }
+    });
+}
+
+// Effect: out[columns] = the decoded row.
+void row(const Packing& packing, const uint8_t* packed, uint64_t number, float* out) {
+    const uint8_t* panel = panel_of(packing, packed, number / panel_rows);
+    MORTISE_FOR_KIND(packing.kind, row_kind, packing, panel, number % panel_rows, out);
+}
+
+}  // namespace
+}  // namespace mortise::cpu
