@@ -8,9 +8,7 @@
 #include "plan/host_view.h"
 #include "plan/patterns.h"
 #include "plan/plan.h"
-#if __has_include("quant/activation.h")
 #include "quant/activation.h"
-#endif
 #include "quant/decode.h"
 
 namespace mortise::plan {
@@ -183,12 +181,7 @@ void host_decode(const mortise_tile* tile, float* out) { quant::decode_tile(*til
 
 void host_prepare(const mortise_spec* spec, const mortise_extras* extras, uint32_t activations, uint64_t rows, uint64_t columns,
                   const float* x, float* out) {
-#if __has_include("quant/activation.h")
-    quant::prepare_input(*spec, extras, activations, rows, columns, x, out);
-#else
-    (void)spec, (void)extras, (void)activations;
-    std::copy(x, x + rows * columns, out);
-#endif
+    quant::prepare_input(*spec, *extras, activations, rows, columns, x, out);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "base/codes.h"
 #include "base/log.h"
+#include "deploy/wire.h"
 #include "mortise/output.h"
 
 namespace mortise::tool {
@@ -31,8 +32,32 @@ Result<std::string> Session::model() const {
                         .fix = "give a checkpoint folder, or --config FILE with model.path"});
 }
 
+Result<registry::Registry*> Session::registry() {
+    if (!registry_) {
+        MORTISE_TRY(auto found, registry::Registry::discover(deploy::registry_options(deployment_)));
+        for (const Error& broken : found.broken_manifests()) log::warn(to_string(broken));
+        for (const std::string& warning : found.warnings()) log::warn(warning);
+        registry_ = std::make_unique<registry::Registry>(std::move(found));
+    }
+    return registry_.get();
+}
+
 Result<checkpoint::Checkpoint> Session::open_checkpoint(const std::string& path) {
-    return checkpoint::open_native(path);
+    MORTISE_TRY(registry::Registry * plugins, registry());
+    return plan::open_checkpoint(path, *plugins);
+}
+
+Result<std::shared_ptr<const plan::Planned>> Session::plan(bool bind) {
+    MORTISE_TRY(const std::string path, model());
+    return plan(path, bind);
+}
+
+Result<std::shared_ptr<const plan::Planned>> Session::plan(const std::string& path, bool bind) {
+    MORTISE_TRY(registry::Registry * plugins, registry());
+    MORTISE_TRY(plan::Options options, deploy::plan_options(deployment_));
+    options.path = path;
+    options.bind_kernels = bind;
+    return plan::make(options, *plugins);
 }
 
 Team& Session::team() {

@@ -12,6 +12,8 @@
 #include "base/team.h"
 #include "checkpoint/checkpoint.h"
 #include "deploy/deployment.h"
+#include "plan/plan.h"
+#include "registry/registry.h"
 #include "mortise/flags.h"
 
 namespace mortise::tool {
@@ -29,8 +31,13 @@ class Session {
 
     // Errors: usage when neither MODEL nor a deployment file names one.
     Result<std::string> model() const;
-    // Errors: as checkpoint::open_native().
+    // The plugins, discovered on first use. Errors: as registry::Registry::discover().
+    Result<registry::Registry*> registry();
+    // The native reader, or a container plugin for other files. Errors: as plan::open_checkpoint().
     Result<checkpoint::Checkpoint> open_checkpoint(const std::string& path);
+    // Effect: the proven plan of MODEL; `bind`: with kernels and memory. Errors: as plan::make().
+    Result<std::shared_ptr<const plan::Planned>> plan(bool bind);
+    Result<std::shared_ptr<const plan::Planned>> plan(const std::string& path, bool bind);
     // As many threads as the settings say; made on first use.
     Team& team();
     // For a Progress: silent under --quiet and --no-progress.
@@ -42,6 +49,7 @@ class Session {
     Talk talk_;
     bool color_ = false;
     std::unique_ptr<Team> team_;
+    std::unique_ptr<registry::Registry> registry_;
 };
 
 }  // namespace mortise::tool
