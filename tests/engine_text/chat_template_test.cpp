@@ -142,6 +142,8 @@ INSTANTIATE_TEST_SUITE_P(
         Pair{"{{ [1, 2, 3, 4, 5] | batch(2) | list }}{{ [1, 2] | sum }}{{ [3, 1] | min }}{{ ['a', 'A', 'b'] "
              "| unique | list }}",
              "[[1, 2], [3, 4], [5]]31['a', 'b']"},
+        Pair{"{{ range(*[1, 3]) | list }}{{ dict(a=1, **{'b': 2}) }}{{ none | map('upper') | list }}",
+             "[1, 2]{'a': 1, 'b': 2}[]"},
         Pair{"{% if not none %}1{% elif true %}2{% else %}3{% endif %}{{ true and 'a' or 'b' }}{{ not not 1 "
              "}}",
              "1aTrue"}));
@@ -162,7 +164,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Pair{"{% include 'x' %}", "unsupported"}, Pair{"{% import 'os' as os %}", "unsupported"},
         Pair{"{% extends 'x' %}", "unsupported"}, Pair{"{% block a %}{% endblock %}", "unsupported"},
-        Pair{"{{ 'x' | urlize }}", "unsupported"}, Pair{"{{ f(*args) }}", "unsupported"},
+        Pair{"{{ 'x' | urlize }}", "unsupported"}, Pair{"{{ range(*[1], *[2]) }}", "invalid"},
         Pair{"{% for x in y recursive %}{% endfor %}", "unsupported"}, Pair{"{{ lipsum() }}", "unsupported"},
         Pair{"{% do x %}", "invalid"}, Pair{"{{ x | nothing }}", "invalid"},
         Pair{"{{ x is nothing }}", "invalid"}, Pair{"{% if x %}", "invalid"},

@@ -16,6 +16,8 @@ using ExprPtr = std::unique_ptr<Expr>;
 struct Arguments {
     std::vector<ExprPtr> positional;
     std::vector<std::pair<std::string, ExprPtr>> named;
+    ExprPtr more;        // *list, null = none
+    ExprPtr more_named;  // **dict, null = none
 };
 
 struct Expr {

@@ -152,6 +152,15 @@ CallArguments Interpreter::arguments(const Arguments& given, const ScopePtr& sco
     CallArguments made;
     for (const auto& value : given.positional) made.positional.push_back(evaluate(*value, scope));
     for (const auto& [name, value] : given.named) made.named.emplace_back(name, evaluate(*value, scope));
+    if (given.more)
+        for (Value& value : machine_.iterate(evaluate(*given.more, scope)))
+            made.positional.push_back(std::move(value));
+    if (given.more_named) {
+        const Value named = evaluate(*given.more_named, scope);
+        if (!named.is(Kind::dict)) return machine_.fail("arguments behind ** must be a dict"), made;
+        for (const auto& [name, value] : named.entries())
+            made.named.emplace_back(text_of(machine_, name), value);
+    }
     return made;
 }
 

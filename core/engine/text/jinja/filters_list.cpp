@@ -178,12 +178,17 @@ CallArguments tail(const CallArguments& arguments, size_t skip) {
     return rest;
 }
 
+// map and the selecting filters take None and the like for an empty list, as jinja2 does.
+List items_or_none(Machine& machine, const Value& value) {
+    return value.truthy() ? machine.iterate(value) : List();
+}
+
 Value map(Machine& machine, const Value& self, const CallArguments& arguments) {
     List out;
     if (arguments.positional.empty()) {
         const auto bound = bind(machine, arguments, {"attribute", "default"});
         if (!bound[0]) return machine.fail("map needs a filter or an attribute");
-        for (const Value& item : machine.iterate(self)) {
+        for (const Value& item : items_or_none(machine, self)) {
             Value found = attribute_path(machine, item, *bound[0]);
             out.push_back(found.is(Kind::undefined) && bound[1] ? *bound[1] : std::move(found));
         }
@@ -193,7 +198,7 @@ Value map(Machine& machine, const Value& self, const CallArguments& arguments) {
     const Filter filter = find_filter(name);
     if (!filter) return machine.fail("no filter is called '" + name + "'");
     const CallArguments rest = tail(arguments, 1);
-    for (const Value& item : machine.iterate(self)) {
+    for (const Value& item : items_or_none(machine, self)) {
         if (!machine.step()) break;
         out.push_back(filter(machine, item, rest));
     }
@@ -213,7 +218,7 @@ Value choose(Machine& machine, const Value& self, const CallArguments& arguments
     }
     const CallArguments rest = tail(arguments, at + 1);
     List out;
-    for (const Value& item : machine.iterate(self)) {
+    for (const Value& item : items_or_none(machine, self)) {
         if (!machine.step()) break;
         const Value value = by_attribute ? attribute_path(machine, item, arguments.positional[0]) : item;
         if ((test ? test(machine, value, rest) : value.truthy()) == wanted) out.push_back(item);

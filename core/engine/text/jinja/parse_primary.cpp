@@ -136,14 +136,18 @@ Result<Arguments> ExpressionParser::call_arguments() {
     Arguments arguments;
     MORTISE_CHECK(expect_op("("));
     while (!is_op(")")) {
-        if (is_op("*") || is_op("**")) return unsupported("'*' in a call");
-        if (peek().type == Type::name && peek_next().type == Type::op && peek_next().text == "=") {
+        if (is_op("*") || is_op("**")) {
+            auto& place = take().text == "*" ? arguments.more : arguments.more_named;
+            if (place) return bad("two lists or two dicts of arguments in a call");
+            MORTISE_TRY(place, expression());
+        } else if (peek().type == Type::name && peek_next().type == Type::op && peek_next().text == "=") {
             const std::string name = take().text;
             take();
             MORTISE_TRY(auto value, expression());
             arguments.named.emplace_back(name, std::move(value));
         } else {
-            if (!arguments.named.empty()) return bad("a positional argument behind a named one");
+            if (!arguments.named.empty() || arguments.more || arguments.more_named)
+                return bad("a positional argument behind a named one");
             MORTISE_TRY(auto value, expression());
             arguments.positional.push_back(std::move(value));
         }
