@@ -80,7 +80,7 @@ typedef struct mortise_quantizer {
     double zero_scale;       /* scale of an all-zero group; 0 = machine epsilon of `compute` */
     double code_min, code_max;
     uint32_t clamp;          /* 1: the quotient is clamped before the cast */
-    uint32_t reserved;
+    uint32_t exponent_rule;  /* MORTISE_EXPONENT_*: how a scale becomes a power of two */
 } mortise_quantizer;
 
 typedef struct mortise_target {
