@@ -150,9 +150,17 @@ TEST(Cache, links_into_the_blobs_of_another_repository_or_deeper_are_refused) {
     }
 }
 
+TEST(Cache, blobs_beside_any_other_folder_are_outside) {
+    TempFolder root;
+    root.write("blobs/1111", safetensors({{"a"}}));
+    fs::create_directories(root.at("models/x"));
+    fs::create_symlink("../../blobs/1111", root.at("models/x/model.safetensors"));
+    EXPECT_EQ(open_native(root.at("models/x")).error().code(), Code::folder_escape);
+}
+
 TEST(Cache, hostile_revisions_lead_nowhere) {
     Cache cache;
-    for (std::string revision : {"../../snapshots/abcdef", "..", ".", "", "a/b"}) {
+    for (std::string revision : {"../snapshots/abcdef", "..", ".", "", "a/b"}) {
         cache.root.write("models--org--name/refs/main", revision);
         EXPECT_FALSE(open_native("org/name")) << revision;
         EXPECT_FALSE(open_native("org/name@" + revision)) << revision;

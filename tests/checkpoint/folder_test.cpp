@@ -60,6 +60,10 @@ TEST(Folder, an_index_and_its_shards_agree_in_both_directions) {
     EXPECT_EQ(code_of(folder.path()), Code::index_tensor_missing);
     folder.write(index_name, index_text({{"a", shard_1}, {"c", shard_2}}));
     EXPECT_EQ(code_of(folder.path()), Code::index_tensor_extra);
+    folder.write(shard_2, safetensors({{"c"}, {"z"}}));
+    folder.write(index_name, index_text({{"a", shard_1}, {"b", shard_1}, {"c", shard_2}}));
+    EXPECT_EQ(code_of(folder.path()), Code::index_tensor_extra);
+    folder.write(shard_2, safetensors({{"c"}}));
     folder.write(index_name, index_text({{"a", shard_1}, {"b", shard_2}, {"c", shard_2}}));
     auto moved = open_native(folder.path());
     ASSERT_FALSE(moved);
@@ -191,6 +195,10 @@ TEST(Folder, without_an_index_only_a_complete_numbered_set_is_read) {
     std::filesystem::rename(folder.at(shard_2), folder.at("model-00002-of-00003.safetensors"));
     EXPECT_EQ(code_of(folder.path()), Code::folder_ambiguous);
     std::filesystem::rename(folder.at(shard_1), folder.at("model-00001-of-00003.safetensors"));
+    EXPECT_EQ(code_of(folder.path()), Code::index_shard_missing);
+    folder.write("model-00003-of-00003.safetensors", safetensors({{"d"}}));
+    EXPECT_EQ(code_of(folder.path()), Code{});
+    std::filesystem::remove(folder.at("model-00002-of-00003.safetensors"));
     EXPECT_EQ(code_of(folder.path()), Code::index_shard_missing);
 }
 

@@ -164,6 +164,7 @@ TEST(Safetensors, byte_ranges_must_be_contiguous) {
     EXPECT_EQ(code_of(two("[0,2]", "[0,2]", "ab")), Code::header_offsets);
     EXPECT_EQ(code_of(two("[1,3]", "[3,5]", "abcde")), Code::header_offsets);
     EXPECT_EQ(code_of(two("[0,2]", "[4,2]", "abcd")), Code::header_offsets);
+    EXPECT_EQ(read(two("[0,2]", "[4,2]", "abcd")).error().first().what, "byte range is reversed");
     EXPECT_EQ(code_of(two("[0,2]", "[2,18446744073709551615]", "abcd")), Code::header_tensor_bytes);
 }
 
