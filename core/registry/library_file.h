@@ -1,21 +1,31 @@
-// What can be known of a plugin's library without opening it: ELF, note, permissions. dlopen runs constructors
-// and a truncated file kills the process, so nothing is opened that did not pass here.
+// What the file of a plugin says before any of it is mapped or run. Opening a library runs its constructors,
+// and a truncated one kills the process by a signal: both are found here first.
+//
+// Thread-safe: no state.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
+#include "base/file.h"
 #include "base/result.h"
 
 namespace mortise::registry {
 
 struct LibraryFacts {
-    std::string id, version;           // from the note
+    // The plugin's ELF note (mortise_note of the ABI).
     uint32_t abi_major = 0, abi_minor = 0;
-    std::string build_id;              // hex, or ""
+    std::string id, version;
+    std::string build_id;              // hexadecimal; empty = none
+    std::vector<std::string> exports;  // defined global symbols, sorted
+    std::vector<std::string> needed;   // DT_NEEDED, in file order
 };
 
-// Errors: file_*, plugin_trust (writable by group or others, foreign owner), plugin_not_elf, plugin_truncated
-// (a segment outside the file), plugin_abi (no note, another major, newer minor than this core).
+// Errors: plugin_not_elf (also another machine or class, or no shared library), plugin_truncated, plugin_abi
+// (no note: no plugin; or the entry point is not exported).
+Result<LibraryFacts> examine(const File& file);
+// Errors: as above, and file_*.
 Result<LibraryFacts> examine(const std::string& path);
 
 }  // namespace mortise::registry

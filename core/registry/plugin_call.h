@@ -1,30 +1,33 @@
-// Every call into a plugin goes through here: what a plugin does to the floating-point mode ends with the call.
+// Calls into a plugin. Whatever the plugin does to the floating-point mode (rounding, flush to zero), the
+// core goes on with its own: a library built for fast arithmetic would otherwise change every later result.
+//
+// Thread-safe: the mode belongs to the calling thread. Not for the run functions of kernels, which are too
+// many and too short; those promise to leave the mode alone.
 #pragma once
 
-#include <xmmintrin.h>
-
+#include <cfenv>
 #include <utility>
 
 namespace mortise::registry {
 
 struct PluginCall {
-    // Effect: f(), with MXCSR (rounding, flush-to-zero, exception masks) as before afterwards.
+    // Effect: f(), and the floating-point mode is as before.
     template <class F>
-    static auto call(F&& f) {
+    static decltype(auto) call(F&& f) {
         const Guard guard;
         return std::forward<F>(f)();
     }
 
-    // The same for a scope: loading a library, a thread that runs kernels.
+    // The same for a scope: opening a library, a thread that runs kernels.
     class Guard {
       public:
-        Guard() : saved_(_mm_getcsr()) {}
-        ~Guard() { _mm_setcsr(saved_); }
+        Guard() { std::fegetenv(&mode_); }
+        ~Guard() { std::fesetenv(&mode_); }
         Guard(const Guard&) = delete;
         Guard& operator=(const Guard&) = delete;
 
       private:
-        unsigned saved_;
+        std::fenv_t mode_;
     };
 };
 

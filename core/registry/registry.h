@@ -1,12 +1,18 @@
-// Finds plugins through their manifests and opens those that a checkpoint selects.
+// Plugins: found through manifests, opened only when something selects them, every decision recorded.
 //
-// Discovery reads manifests only; a library is examined and opened when one of its entries is needed, and then
-// stays. Every decision is recorded. One thread at a time.
+// discover() reads manifests and no library. The choosing functions open the plugins whose manifest fits the
+// question, check each file before it is mapped, and answer with the plugin's table, which stays valid until
+// the process ends: libraries are never unloaded. One broken plugin never spoils another.
+// Threads: one call at a time per Registry; tables may be used as the ABI says.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -16,98 +22,121 @@
 
 namespace mortise::registry {
 
+enum class Policy : uint8_t { deny, warn };
+
 struct Options {
     SearchOptions search;
-    std::vector<std::string> deny, disable, allow;   // globs over plugin ids; deny, then disable, then allow
+    std::vector<std::string> deny, disable;          // patterns of plugin ids
+    std::optional<std::vector<std::string>> allow;   // set: all others are off
     std::map<std::string, std::string> pin_version;  // id -> exact version
     std::map<std::string, std::string> pin_sha256;   // id -> digest of the library
-    std::map<std::string, std::string> prefer;       // "scheme:NAME" -> plugin id that wins a tie
+    std::map<std::string, std::string> prefer;  // "scheme", "scheme.METHOD", "architecture.NAME" -> plugin
+                                                // id that wins a tie
+    Policy trust = Policy::deny;                // of files that others may write or own
+    bool require_hash = false;                  // only plugins with a pinned SHA-256 are opened
+    std::string file;                           // the deployment, for messages
+    // Text that a plugin left through mortise_host.set_error, when the caller's host keeps it.
+    std::function<Error(mortise_status status, std::string_view plugin, std::string_view function)>
+        take_error;
 };
 
-enum class State : uint8_t { discovered, ready, disabled, failed, shadowed };
+enum class State : uint8_t {
+    discovered,  // not opened: nothing selected it
+    ready,       // opened
+    disabled,    // filters, a variable, a missing requirement or a conflict
+    failed,      // selected, and could not be opened
+    shadowed,    // the same plugin was found earlier on the path
+    duplicate,   // another one has the same id, and nothing decides
+    invalid      // the manifest is wrong
+};
 std::string_view name(State state);
 
 struct Candidate {
-    Manifest manifest;
+    Manifest manifest;       // of an invalid one only `path`
+    bool installed = false;  // lies in the program's own plugin folder
     State state = State::discovered;
-    std::string reason;  // of disabled, failed, shadowed
+    std::string reason;          // why it is in that state; names file and line where one decides
+    std::optional<Error> error;  // invalid, duplicate, failed
+    std::vector<std::string> warnings;
 };
 
-// One step of a selection, for `plugins why`.
+// Why a plugin was taken for something, or not.
 struct Decision {
-    std::string subject;   // "scheme for quant_method 'fp8'"
+    Interface kind{};
+    std::string subject;  // "quantization 'abc'", "architecture 'Abc'", "file 'x.abc'", "device 'abc'"
     std::string plugin, entry;
-    std::string stage;     // "filter", "open", "match", "chosen"
+    std::string stage;  // state, manifest, open, match, chosen
     bool accepted = false;
     uint32_t score = 0;
+    int priority = 0;
     std::string reason;
+    std::string where;  // file:line that decided
 };
 
 struct Verdict {
     bool yes = false;
-    uint32_t score = 0;  // 0 to 1000
+    uint32_t score = 0;
     std::string reason;
 };
 
 template <class Table>
 struct Chosen {
-    std::string id;  // of the entry
-    const Table* table = nullptr;
+    std::string id;                // of the entry
+    const Table* table = nullptr;  // null: nothing chosen
+    std::string plugin;            // id of the plugin
 };
 
 class Registry {
   public:
-    // Effect: reads every manifest on the search path. A manifest that is wrong is recorded as a problem and
-    // does not disturb the others. Errors: plugin_duplicate: one id in two files, which no pin settles.
+    // Effect: reads every manifest on the search path. Problems of single plugins are kept with their
+    // candidates. Errors: usage, for a search path that cannot be meant.
     static Result<Registry> discover(const Options& options);
 
-    const std::vector<Candidate>& candidates() const { return candidates_; }
-    const std::vector<Place>& places() const { return places_; }
-    const std::vector<Error>& broken_manifests() const { return broken_; }
-    const std::vector<std::string>& warnings() const { return warnings_; }
-    const std::vector<Decision>& decisions() const { return decisions_; }
+    // Effect: the architecture whose manifest names `architecture` (config.architectures[0]); `model_type`
+    // decides when that is empty.
+    // Errors: unsupported_architecture with what is installed; plugin_ambiguous; those of opening.
+    Result<Chosen<mortise_architecture_v1>> architecture(const std::string& architecture,
+                                                         const std::string& model_type,
+                                                         const mortise_host& host);
 
-    // The architecture plugin for config.architectures[0] (or model_type where that is empty).
-    // Errors: unsupported_architecture, listing what is installed; plugin_ambiguous; and of opening.
-    Result<Chosen<mortise_architecture_v1>> architecture(const std::string& name, const std::string& model_type, const mortise_host& host);
-
-    using Match = std::function<Result<Verdict>(const mortise_scheme_v1&, std::string_view id)>;
-    // The scheme whose manifest admits `method` ("" = nothing says quantized; a quant_method; the name of the
-    // side file or key that announced it) and name space, and whose match() scores highest. `forced`: only this
-    // one. Errors: unsupported_scheme with every reason; plugin_ambiguous; and of opening.
-    Result<Chosen<mortise_scheme_v1>> scheme(const std::string& method, const std::string& name_space, const std::string& forced,
-                                             const mortise_host& host, const Match& match);
-    // The scheme called `id`, for writing. Errors: unsupported_scheme.
+    // Effect: the scheme that reads this checkpoint: `match` is asked of every one whose manifest fits, and
+    // the best (score, then priority) wins. `method`: "" when nothing says quantized; else the quant_method,
+    // or the key or side file that announced it. `forced`: id of the scheme to take; it must match as well.
+    // Errors: unsupported_scheme with every reason; plugin_ambiguous; those of opening and of `match`.
+    using Match = std::function<Result<Verdict>(const mortise_scheme_v1& table, std::string_view id)>;
+    Result<Chosen<mortise_scheme_v1>> scheme(const std::string& method, const std::string& name_space,
+                                             const std::string& forced, const mortise_host& host,
+                                             const Match& match);
+    // Effect: the scheme of that id, whatever the checkpoint: for writing. Errors: unsupported_scheme.
     Result<Chosen<mortise_scheme_v1>> scheme_by_id(const std::string& id, const mortise_host& host);
 
-    // The container that claims a file; table is null when none does.
-    Result<Chosen<mortise_container_v1>> container(const std::string& file_name, const std::string& first_bytes, const mortise_host& host);
+    // Effect: the container that claims the file; table null when none does.
+    Result<Chosen<mortise_container_v1>> container(const std::string& file_name,
+                                                   const std::string& first_bytes, const mortise_host& host);
 
-    // All providers for `device` that are not forbidden; one that fails to open is recorded and left out.
-    Result<std::vector<Chosen<mortise_kernels_v1>>> kernels(const std::string& device, const std::vector<std::string>& forbid,
+    // Effect: every usable provider for that kind of device whose id matches no pattern of `forbid` (ids of
+    // entries or plugins), by falling priority. One that cannot be opened is recorded and left out.
+    Result<std::vector<Chosen<mortise_kernels_v1>>> kernels(const std::string& device,
+                                                            const std::vector<std::string>& forbid,
                                                             const mortise_host& host);
 
-    // Effect: opens one plugin wholly and checks its entries. For `plugins check`.
-    Status open(size_t candidate, const mortise_host& host);
+    // Effect: opens candidates()[index] with all checks, as if selected. Errors: plugin_*.
+    Status open(size_t index, const mortise_host& host);
+
+    const std::vector<Candidate>& candidates() const;  // in path order
+    const std::vector<Place>& places() const;          // in path order
+    std::vector<Error> broken_manifests() const;       // of the invalid candidates
+    const std::vector<Decision>& decisions() const;    // as made
+    const std::vector<std::string>& warnings() const;  // filters that match nothing, ignored variables, ...
+
+    Registry(Registry&&) noexcept;
+    Registry& operator=(Registry&&) noexcept;
+    ~Registry();
+    struct Rep;
 
   private:
-    struct Entry {
-        size_t candidate;
-        const Provides* provides;
-    };
-    std::vector<Entry> entries(Interface kind) const;
-    Result<const void*> table(const Entry& entry, const mortise_host& host);
-    void record(const std::string& subject, const Entry& entry, std::string stage, bool accepted, uint32_t score, std::string reason);
-    Status settle_duplicates(const Options& options);
-    void apply_filters(const Options& options);
-
-    std::vector<Candidate> candidates_;
-    std::vector<Place> places_;
-    std::vector<Error> broken_;
-    std::vector<std::string> warnings_;
-    std::vector<Decision> decisions_;
-    std::map<std::string, mortise_plugin> opened_;  // by library
-    Options options_;
+    explicit Registry(std::unique_ptr<Rep> rep);
+    std::unique_ptr<Rep> rep_;
 };
 
 }  // namespace mortise::registry
