@@ -3,13 +3,13 @@
 #include <chrono>
 #include <map>
 #include <new>
-#include <thread>
 
 #include "load/contents.h"
 #include "load/ledger.h"
 #include "load/memory_limit.h"
 #include "load/model.h"
 #include "load/provider_call.h"
+#include "load/reporter.h"
 #include "load/vectors.h"
 
 namespace mortise::load {
@@ -18,33 +18,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-// Calls the user's progress function from the calling thread, ten times a second at most.
-class Reporter {
-  public:
-    Reporter(const Progress& progress, const Origin& origin, const Ledger& ledger)
-        : progress_(progress), ledger_(ledger), owner_(std::this_thread::get_id()), last_(Clock::now()) {
-        std::vector<bool> dropped(origin.catalog.size());
-        for (const plan::Drop& drop : origin.plan.drops) dropped[drop.tensor] = true;
-        for (size_t i = 0; i < dropped.size(); ++i)
-            if (!dropped[i]) total_ += origin.catalog.tensors()[i].bytes;
-    }
-    void tick() {
-        if (!progress_ || std::this_thread::get_id() != owner_ || seconds_since(last_) < 0.1) return;
-        last_ = Clock::now();
-        progress_(std::min(ledger_.reader.bytes_read(), total_), total_);
-    }
-    void done() const {
-        if (progress_) progress_(total_, total_);
-    }
-
-  private:
-    const Progress& progress_;
-    const Ledger& ledger_;
-    std::thread::id owner_;
-    Clock::time_point last_;
-    uint64_t total_ = 0;
-};
 
 // Roles that the file leaves out and the spec fills with a default.
 void note_defaults(const plan::LoadPlan& plan, Receipt& receipt) {
