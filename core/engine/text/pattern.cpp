@@ -12,7 +12,7 @@ namespace {
 
 // A pattern that needs more than this per text backtracks exponentially; a megabyte of one character needs a
 // few million.
-constexpr unsigned long retry_limit = 100'000'000;
+constexpr unsigned long retry_limit = 20'000'000;
 constexpr unsigned int stack_limit = 16'000'000;  // entries, about 40 bytes each
 
 const OnigUChar* bytes(const char* text) { return reinterpret_cast<const OnigUChar*>(text); }
