@@ -41,6 +41,45 @@ Status check_value(const Field& field, const ContentRules& rules, uint64_t row, 
     return {};
 }
 
+// Bits that are all set exactly when an element is NaN or infinite; 0 = every element is finite.
+uint32_t special_bits(uint32_t encoding) {
+    switch (encoding) {
+        case MORTISE_ENCODING_F16: return 0x7C00;
+        case MORTISE_ENCODING_BF16: return 0x7F80;
+        case MORTISE_ENCODING_F32: return 0x7F800000;
+        case MORTISE_ENCODING_E4M3: return 0x7F;
+        case MORTISE_ENCODING_E5M2: return 0x7C;
+        case MORTISE_ENCODING_E8M0: return 0xFF;
+        default: return 0;
+    }
+}
+
+template <class T>
+bool any_special(const BoundField& bound, const Copier& copier, uint64_t expert, std::span<const uint64_t> rows) {
+    const T special = static_cast<T>(special_bits(bound.encoding));
+    std::vector<T> raw(rows.size() * copier.columns());
+    copier.extract(bound.bytes(), bound.expert(expert), rows, raw.data());
+    uint64_t found = 0;
+    for (T value : raw) found += (value & special) == special;
+    return found != 0;
+}
+
+// Whole weights are asked for being finite: no need to look at each as a number.
+bool surely_finite(const BoundField& bound, const Copier& copier, uint64_t expert, std::span<const uint64_t> rows) {
+    if (bound.encoding == MORTISE_ENCODING_F32) return !any_special<uint32_t>(bound, copier, expert, rows);
+    bool half = bound.encoding == MORTISE_ENCODING_F16 || bound.encoding == MORTISE_ENCODING_BF16;
+    if (half) return !any_special<uint16_t>(bound, copier, expert, rows);
+    bool integer = bound.encoding == MORTISE_ENCODING_UNSIGNED || bound.encoding == MORTISE_ENCODING_OFFSET ||
+                   bound.encoding == MORTISE_ENCODING_TWOS || bound.encoding == MORTISE_ENCODING_E2M1 ||
+                   bound.encoding == MORTISE_ENCODING_LOOKUP;
+    if (integer) return true;
+    return special_bits(bound.encoding) != 0 && !any_special<uint8_t>(bound, copier, expert, rows);
+}
+
+bool only_finite(const ContentRules& rules) {
+    return rules.finite && !rules.positive && !rules.zero && !rules.constant && rules.below < 0;
+}
+
 Result<std::vector<float>> optional_floats(const QuantSpec& spec, const Sources& sources, uint32_t role,
                                            uint64_t expert, std::span<const uint64_t> rows, uint64_t column0,
                                            uint64_t columns) {
@@ -148,6 +187,7 @@ Result<uint64_t> check_contents(const Field& field, const FieldBytes& bytes, con
         for (uint64_t row = row0; row < row0 + rows; row += step) {
             some.clear();
             for (uint64_t r = row; r < std::min(row0 + rows, row + step); ++r) some.push_back(r);
+            if (only_finite(rules) && surely_finite(bound, copier, expert, some)) continue;
             raw.resize(some.size() * columns);
             copier.extract(bound.bytes(), bound.expert(expert), some, raw.data());
             bound.unbias(raw);
