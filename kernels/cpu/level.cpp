@@ -51,6 +51,11 @@ const char* why_not_avx512() {
     return nullptr;
 }
 
+const char* why_not_bf16() {
+    if (const char* why = why_not_avx512()) return why;
+    return bit(cpuid(7, 1).a, 5) ? nullptr : "the processor has no AVX-512 BF16";
+}
+
 const char* ask_for_tiles() {
 #ifdef SYS_arch_prctl
     constexpr long request_permission = 0x1023, tile_data = 18;
@@ -61,10 +66,9 @@ const char* ask_for_tiles() {
 
 const char* why_not_amx() {
     constexpr uint64_t tiles = 0x60000;
-    if (const char* why = why_not_avx512()) return why;
+    if (const char* why = why_not_bf16()) return why;
     const uint32_t d = cpuid(7).d;
     if (!bit(d, 24) || !bit(d, 22)) return "the processor has no AMX with bf16";
-    if (!bit(cpuid(7, 1).a, 5)) return "the processor has no AVX-512 BF16";
     if (!system_saves(tiles)) return "the system does not save the tiles";
     static const char* const granted = ask_for_tiles();
     return granted;
@@ -106,7 +110,9 @@ Choice choose() {
 bool bf16_dot_is_fast() {
     const Registers vendor = cpuid(0);
     const bool amd = vendor.b == 0x68747541 && vendor.d == 0x69746e65 && vendor.c == 0x444d4163;
-    return amd && bit(cpuid(7, 1).a, 5);
+    return amd && !why_not_bf16();
 }
+
+const char* why_not_emulated_amx() { return why_not_bf16(); }
 
 }  // namespace mortise::cpu

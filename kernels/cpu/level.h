@@ -26,4 +26,7 @@ Choice choose();
 // that a machine always gives the same bits.
 bool bf16_dot_is_fast();
 
+// Effect: null when this machine can run the amx level with emulated tiles, else why not.
+const char* why_not_emulated_amx();
+
 }  // namespace mortise::cpu

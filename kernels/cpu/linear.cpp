@@ -12,12 +12,12 @@
 namespace mortise::cpu {
 namespace {
 
-constexpr uint64_t cache_share = 512 << 10;  // of the private cache, for the inputs of one block of columns
 constexpr uint64_t least_block = 256, most_block = 1024;
 constexpr uint32_t no_slot = ~0u;
 
-uint64_t block_columns(uint64_t rows, uint64_t element, uint64_t padded) {
-    const uint64_t fit = cache_share / (rows * element) / column_step * column_step;
+uint64_t block_columns(const Backend& backend, uint64_t rows, uint64_t padded) {
+    const uint64_t element = backend.bf16_inputs ? sizeof(uint16_t) : sizeof(float);
+    const uint64_t fit = backend.cache_share / (rows * element) / column_step * column_step;
     return std::min(padded, std::clamp(fit, least_block, most_block));
 }
 
@@ -171,7 +171,7 @@ class Linear final : public Kernel {
         const Packing& packing = packings_[part];
         return {&packing,      sdk::pointer<const uint8_t>(a.packed[part]), panels.begin, panels.end,
                 extras_[part].bias, sdk::pointer<float>(a.outputs[part]),   packing.rows,
-                block_columns(a.rows, backend_.bf16_inputs ? 2 : 4, packing.padded), scratch(a, rank)};
+                block_columns(backend_, a.rows, packing.padded), scratch(a, rank)};
     }
 
     void multiply_few(uint32_t part, const mortise_arguments& a, const mortise_team& team) const {

@@ -13,7 +13,7 @@
 namespace mortise::cpu {
 namespace {
 
-constexpr uint64_t read_bytes = uint64_t{512} << 20, huge_page = uint64_t{2} << 20;
+constexpr uint64_t read_bytes = uint64_t{128} << 20, huge_page = uint64_t{2} << 20;
 
 double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -41,10 +41,8 @@ mortise_status probe(const Backend& backend, uint32_t kind, uint32_t, uint32_t, 
     const bool reads = kind == MORTISE_PROBE_READ;
     if (!reads && kind != MORTISE_PROBE_MATRIX) return fail(MORTISE_UNSUPPORTED, "no such probe");
     std::snprintf(name, 64, "%s", reads ? "memory read, 8 prefetched streams a thread" : backend.matrix_name);
-    // Memory larger than any cache; kept between calls, as faulting it in costs more than the measurement.
-    static thread_local Memory memory, scratch;
-    Memory& used = reads ? memory : scratch;
-    if (!used) used = fresh(reads ? read_bytes : backend.matrix_scratch);
+    // Memory that no private cache holds. Given back at once: it would count as the model's.
+    const Memory used = fresh(reads ? read_bytes : backend.matrix_scratch);
     if (!used) return fail(MORTISE_NO_MEMORY, "out of memory");
     volatile uint64_t sink = 0;
     double done = 0;

@@ -42,14 +42,15 @@ namespace {
 
 constexpr uint64_t line = 64, huge_page = uint64_t{2} << 20;
 
-enum class Variant { generic, avx2, avx512, amx, emulated };
-constexpr int variant_count = 5;
+enum class Variant { generic, avx2, avx512, avx512_f32, amx, emulated };
+constexpr int variant_count = 6;
 
 const Backend& backend_of(Variant variant) {
     switch (variant) {
         case Variant::generic: return generic_backend();
         case Variant::avx2: return avx2_backend();
         case Variant::avx512: return avx512_backend(bf16_dot_is_fast());
+        case Variant::avx512_f32: return avx512_backend(false);
         default: return amx_backend(variant == Variant::emulated);
     }
 }
@@ -142,8 +143,8 @@ void run(mortise_kernel* kernel, const mortise_arguments* arguments, const morti
 template <Variant V>
 struct At {
     static void devices(void (*visit)(void*, const mortise_device*), void* context) {
-        static const char* const names[variant_count] = {"CPU, generic", "CPU, AVX2", "CPU, AVX-512", "CPU, AMX",
-                                                         "CPU, AMX emulated"};
+        static const char* const names[variant_count] = {"CPU, generic", "CPU, AVX2", "CPU, AVX-512",
+                                                         "CPU, AVX-512", "CPU, AMX",  "CPU, AMX emulated"};
         auto device = sdk::make<mortise_device>();
         device.kind = MORTISE_DEVICE_CPU;
         device.name = sdk::str(names[static_cast<int>(V)]);
@@ -197,12 +198,12 @@ mortise_status refuse_all(const mortise_problem*, mortise_bid* out) {
 
 }  // namespace
 
-const mortise_kernels_v1& kernels(Level level, bool emulated) {
+const mortise_kernels_v1& kernels(Level level, bool alternative) {
     switch (level) {
         case Level::generic: return table<Variant::generic>();
         case Level::avx2: return table<Variant::avx2>();
-        case Level::avx512: return table<Variant::avx512>();
-        default: return emulated ? table<Variant::emulated>() : table<Variant::amx>();
+        case Level::avx512: return alternative ? table<Variant::avx512_f32>() : table<Variant::avx512>();
+        default: return alternative ? table<Variant::emulated>() : table<Variant::amx>();
     }
 }
 

@@ -116,6 +116,12 @@ std::vector<float> random_floats(size_t count, uint32_t seed, float spread) {
     return values;
 }
 
+static void quantize_input(mortise_activation& activation) {
+    activation.granularity = MORTISE_ACTIVATION_TOKEN;
+    activation.encoding = MORTISE_ENCODING_TWOS, activation.bits = 8;
+    activation.dynamic = 1, activation.divisor = 127;
+}
+
 Part::Part(const Format& format, uint64_t rows, uint64_t columns, uint32_t seed, bool bias, uint64_t first_column,
            uint64_t experts) {
     std::mt19937 random(seed);
@@ -171,11 +177,7 @@ Part::Part(const Format& format, uint64_t rows, uint64_t columns, uint32_t seed,
         field.role = MORTISE_ROLE_PRE_SCALE;
         fields_.push_back(field);
     }
-    if (format.int8_input) {
-        spec_.activation.granularity = MORTISE_ACTIVATION_TOKEN;
-        spec_.activation.encoding = MORTISE_ENCODING_TWOS, spec_.activation.bits = 8;
-        spec_.activation.dynamic = 1, spec_.activation.divisor = 127;
-    }
+    if (format.int8_input) quantize_input(spec_.activation);
     spec_.fields = fields_.data(), spec_.n_fields = static_cast<uint32_t>(fields_.size());
     fill_codes(random);
     decode();

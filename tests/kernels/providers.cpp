@@ -5,6 +5,9 @@
 
 namespace mortise::test {
 
+// f32 sums of a few columns; of all columns one after the other; of bf16 products.
+constexpr double exact = 2e-6, summed = 6e-6, rounded = 1.6e-2;
+
 const std::vector<Level>& levels() {
     static const std::vector<Level> all = [] {
         install_host();
@@ -13,7 +16,14 @@ const std::vector<Level>& levels() {
         for (int i = 0; i < cpu::level_count; i++) {
             const auto level = static_cast<cpu::Level>(i);
             if (cpu::why_not(level)) continue;
-            found.push_back({{std::string("cpu_") + cpu::name(level), &cpu::kernels(level)}, 2e-6, 1e-2});
+            const bool bf16 = level == cpu::Level::amx || (level == cpu::Level::avx512 && cpu::bf16_dot_is_fast());
+            found.push_back({{std::string("cpu_") + cpu::name(level), &cpu::kernels(level)}, exact, bf16 ? rounded : summed});
+        }
+        if (cpu::bf16_dot_is_fast()) {
+            found.push_back({{"cpu_avx512_f32", &cpu::kernels(cpu::Level::avx512, true)}, exact, summed});
+        }
+        if (!cpu::why_not_emulated_amx()) {
+            found.push_back({{"cpu_amx_emulated", &cpu::kernels(cpu::Level::amx, true)}, exact, rounded});
         }
         return found;
     }();
