@@ -174,6 +174,14 @@ TEST(Tokenizer, ReadsMergesAsStringsAndDropsUnknownCharactersWithoutAnUnknownTok
     EXPECT_EQ(tokenizer->decode(std::vector<uint32_t>{2, 9, 0}, false).value(), "ab a");
 }
 
+TEST(Tokenizer, AnAddedTokenThatTheOneBeforeTookWholeIsNoToken) {
+    const auto made = Tokenizer::parse(
+        small("", R"(, "added_tokens": [{"id": 4, "content": "  ", "lstrip": true, "rstrip": true}])"),
+        "tokenizer.json");
+    ASSERT_TRUE(made) << to_string(made.error());
+    EXPECT_EQ(made->encode("a    b", false).value(), (std::vector<uint32_t>{0, 4, 1}));
+}
+
 TEST(Tokenizer, FusesUnknownCharactersOnlyWhenTold) {
     const auto apart = Tokenizer::parse(small(R"("unk_token": "<unk>", )"), "tokenizer.json");
     const auto fused =

@@ -138,6 +138,7 @@ std::vector<AddedTokens::Segment> AddedTokens::cut(std::string_view text, bool n
         if (token.single_word && (word_before(text, begin) || word_behind(text, end))) continue;
         if (token.lstrip) begin = std::max(skip_space_back(text, begin), done);
         if (token.rstrip) end = skip_space(text, end);
+        if (begin >= end) continue;  // the token before took all of it
         if (done < begin) out.push_back({{done, begin}, std::nullopt});
         out.push_back({{begin, end}, id});
         done = end;
