@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "plan/arena.h"
 #include "registry/plugin_call.h"
 
 namespace mortise::plan {
@@ -181,10 +182,9 @@ void estimate_memory(LoadPlan& plan) {
     const uint64_t positions = (plan.max_length + slots - 1) / slots * slots;
     for (const CachePlan& cache : plan.caches)
         memory.cache += positions * cache.kv_heads * (cache.head_dim + cache.v_head_dim) * cache.bits / 8;
-    uint64_t widest = 0;
-    for (uint64_t width : plan.tree.widths) widest = std::max(widest, width);
-    // Values live in arena slots; three of the widest kind and the logits cover a decoder block.
-    memory.activations = plan.max_rows * widest * sizeof(float);
+    // What the engine allocates: the arena, and the logits of one row (eval asks for more when it runs).
+    memory.activations = arrange(plan.tree, plan.steps, plan.max_rows).bytes;
+    if (plan.tree.logits < plan.tree.widths.size()) memory.activations += plan.tree.widths[plan.tree.logits] * sizeof(float);
     for (const PartPlan& part : plan.parts) {
         uint64_t bytes = 0;
         for (uint32_t p : part.parameters) {
