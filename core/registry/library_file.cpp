@@ -131,6 +131,7 @@ Status read_segments(const File& file, Elf* elf, LibraryFacts& out) {
 void read_exports(Elf* elf, Elf_Scn* section, const GElf_Shdr& header, LibraryFacts& out) {
     Elf_Data* data = elf_getdata(section, nullptr);
     if (!data || header.sh_entsize == 0) return;
+    out.has_symbols = true;
     for (uint64_t i = 0; i < header.sh_size / header.sh_entsize; ++i) {
         GElf_Sym symbol;
         if (!gelf_getsym(data, static_cast<int>(i), &symbol)) return;
@@ -169,7 +170,7 @@ Status check_plugin(const File& file, const LibraryFacts& facts) {
                             .file = file.path(),
                             .fix = "build it with mortise_add_plugin()"});
     // Without a symbol table in the file the dynamic linker will tell.
-    if (facts.exports.empty() || std::ranges::binary_search(facts.exports, MORTISE_PLUGIN_SYMBOL)) return {};
+    if (!facts.has_symbols || std::ranges::binary_search(facts.exports, MORTISE_PLUGIN_SYMBOL)) return {};
     return fail(Problem{.code = Code::plugin_abi,
                         .what = "the library does not export its entry point",
                         .file = file.path(),

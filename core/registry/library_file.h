@@ -19,6 +19,7 @@ struct LibraryFacts {
     std::string id, version;
     std::string build_id;              // hexadecimal; empty = none
     std::vector<std::string> exports;  // defined global symbols, sorted
+    bool has_symbols = false;          // the file has a table to read them from
     std::vector<std::string> needed;   // DT_NEEDED, in file order
 };
 
