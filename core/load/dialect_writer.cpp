@@ -1,0 +1,101 @@
+#include "load/dialect_writer.h"
+
+#include <utility>
+#include <vector>
+
+#include "plan/host_view.h"
+#include "registry/plugin_call.h"
+
+namespace mortise::load {
+namespace {
+
+using registry::PluginCall;
+
+struct Parameter {
+    std::string key, value;
+};
+
+std::vector<Parameter> split(const std::string& text) {
+    std::vector<Parameter> out;
+    for (size_t at = 0; at < text.size();) {
+        size_t end = text.find_first_of(",:", at);
+        if (end == std::string::npos) end = text.size();
+        const std::string word = text.substr(at, end - at);
+        const size_t equals = word.find('=');
+        if (!word.empty()) out.push_back({word.substr(0, equals), equals == std::string::npos ? "" : word.substr(equals + 1)});
+        at = end + 1;
+    }
+    return out;
+}
+
+bool writes(const mortise_scheme_v1& table) {
+    return MORTISE_HAS(&table, mortise_scheme_v1, write_config) && table.open_writer && table.close_writer && table.target && table.write_config;
+}
+
+}  // namespace
+
+DialectWriter::DialectWriter(DialectWriter&& other) noexcept
+    : table_(other.table_), id_(std::move(other.id_)), writer_(std::exchange(other.writer_, nullptr)) {}
+
+DialectWriter::~DialectWriter() {
+    if (writer_) PluginCall::call([&] { table_->close_writer(writer_); });
+}
+
+Result<DialectWriter> DialectWriter::open(const mortise_scheme_v1& table, const std::string& id, const mortise_checkpoint* source,
+                                          const std::string& parameters) {
+    if (!writes(table))
+        return fail(Problem{.code = Code::unsupported_scheme, .what = "scheme '" + id + "' reads only, it does not write", .found = id,
+                            .fix = "choose another dialect for --to"});
+    DialectWriter writer(table, id);
+    const auto words = split(parameters);
+    std::vector<mortise_option> options;
+    for (const Parameter& word : words) options.push_back({plan::borrow(word.key), plan::borrow(word.value)});
+    plan::clear_error();
+    const mortise_status status =
+        PluginCall::call([&] { return table.open_writer(source, options.data(), options.size(), &writer.writer_); });
+    if (status != MORTISE_OK) return std::unexpected(plan::take_error(status, id, "open_writer"));
+    return writer;
+}
+
+Result<Target> DialectWriter::target(const plan::Source& source, const std::string& name) {
+    mortise_module module{};
+    module.head = {sizeof module, MORTISE_ABI_MINOR};
+    module.name = module.canonical = plan::borrow(name);
+    module.kind = source.kind;
+    const mortise_str type = source.kind == MORTISE_MODULE_EMBEDDING ? plan::borrow("Embedding") : plan::borrow("Linear");
+    module.class_count = 1;
+    module.classes = &type;
+    module.experts = source.spec.extent.experts;
+    module.rows = source.spec.extent.rows;
+    module.columns = source.spec.extent.columns;
+    module.n_parts = 1;
+    module.part_names = &module.name;
+    module.part_rows = &module.rows;
+    bool bias = false;
+    for (size_t f = 0; f < source.spec.fields.size(); ++f)
+        bias |= source.spec.fields[f].role == MORTISE_ROLE_BIAS && source.tensors[f] != plan::none;
+    module.has_bias = bias;
+    const quant::AbiSpec current(source.spec);
+    mortise_target answer{};
+    answer.head.size = sizeof answer;
+    plan::clear_error();
+    const mortise_status status = PluginCall::call([&] { return table_->target(writer_, &module, &current.abi(), &answer); });
+    if (status != MORTISE_OK) return std::unexpected(plan::take_error(status, id_, "target").in_tensor(name));
+    if (!answer.spec) return fail(Problem{.code = Code::plugin_contract, .what = "scheme " + id_ + " gave no spec to write", .tensor = name});
+    Target target{.plain = answer.plain != 0, .quantizer = quant::from_abi(answer.quantizer), .reason = plan::copy(answer.reason)};
+    MORTISE_TRY(target.spec, quant::from_abi(*answer.spec));
+    return target;
+}
+
+Result<std::string> DialectWriter::config() {
+    std::string text;
+    plan::clear_error();
+    const mortise_status status = PluginCall::call([&] {
+        return table_->write_config(
+            writer_, [](void* context, mortise_str piece) { static_cast<std::string*>(context)->append(plan::view(piece)); }, &text);
+    });
+    if (status != MORTISE_OK) return std::unexpected(plan::take_error(status, id_, "write_config"));
+    return text;
+}
+
+}  // namespace mortise::load

@@ -1,0 +1,41 @@
+// The writing half of a scheme plugin. Private to the load.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "mortise/abi_scheme.h"
+#include "plan/plan.h"
+#include "quant/encode.h"
+
+namespace mortise::load {
+
+// What a dialect wants written for one module.
+struct Target {
+    bool plain = false;
+    quant::QuantSpec spec;
+    quant::Quantizer quantizer;
+    std::string reason;
+};
+
+class DialectWriter {
+  public:
+    // `parameters`: "g64,compute=f32". Errors: unsupported_scheme when the scheme does not write; the plugin's own.
+    static Result<DialectWriter> open(const mortise_scheme_v1& table, const std::string& id, const mortise_checkpoint* source,
+                                      const std::string& parameters);
+    DialectWriter(DialectWriter&& other) noexcept;
+    DialectWriter& operator=(DialectWriter&&) = delete;
+    ~DialectWriter();
+
+    Result<Target> target(const plan::Source& source, const std::string& name);
+    // JSON of the quantization_config member; empty = none. After the last target().
+    Result<std::string> config();
+
+  private:
+    DialectWriter(const mortise_scheme_v1& table, std::string id) : table_(&table), id_(std::move(id)) {}
+    const mortise_scheme_v1* table_;
+    std::string id_;
+    void* writer_ = nullptr;
+};
+
+}  // namespace mortise::load

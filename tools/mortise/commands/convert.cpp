@@ -1,0 +1,89 @@
+// convert: the same weights in another dialect, proven equal, or changed only when asked.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "load/convert.h"
+#include "mortise/command.h"
+#include "mortise/output.h"
+#include "mortise/session.h"
+
+namespace mortise::tool {
+
+namespace {
+
+class Convert : public Command {
+  public:
+    void declare(CLI::App& app) override {
+        app.add_option("OUT", out_, "folder to create")->required();
+        app.add_option("--to", to_, "dialect, with options: unquantized:bf16, fp8_channel:compute=f32, awq:g64")->required();
+        app.add_flag("--requantize", requantize_, "decoded weights may change; report by how much");
+    }
+
+    Result<int> run(Session& session) override {
+        MORTISE_TRY(const auto planned, session.plan(false));
+        MORTISE_TRY(registry::Registry * plugins, session.registry());
+        const size_t colon = to_.find(':');
+        load::ConvertOptions options{.dialect = to_.substr(0, colon), .parameters = colon == std::string::npos ? "" : to_.substr(colon + 1),
+                                     .requantize = requantize_};
+        mortise::Progress bar("convert", planned->checkpoint().catalog.total_bytes(), session.progress());
+        MORTISE_TRY(const auto report, load::convert(*planned, *plugins, out_, options, session.team(),
+                                                     [&](uint64_t done, uint64_t) { bar.update(done); }));
+        bar.finish();
+        if (session.json()) line(to_json(report));
+        else print_text(report);
+        return 0;
+    }
+
+  private:
+    void print_text(const load::ConvertReport& report) const {
+        if (report.total.changed > 0) {
+            Table table("lllrrr");
+            table.add({"module", "from", "to", "max error", "rms error", "SQNR dB"});
+            for (const auto& module : report.modules)
+                table.add({module.name, module.from, module.to + (module.reason.empty() ? "" : " (" + module.reason + ")"),
+                           fmt::format("{:.3g}", module.change.max_error), fmt::format("{:.3g}", module.change.rms()),
+                           module.change.changed ? fmt::format("{:.1f}", module.change.sqnr_db()) : "lossless"});
+            print(table.text());
+        }
+        for (const std::string& note : report.notes) line("note: " + note);
+        line(fmt::format("{}: {} modules, {}; {}", out_, report.modules.size(), human_bytes(report.bytes),
+                         report.total.changed == 0
+                             ? "lossless: every decoded weight is bit-equal"
+                             : fmt::format("{} of {} weights changed, SQNR {:.1f} dB", with_commas(report.total.changed),
+                                           with_commas(report.total.weights), report.total.sqnr_db())));
+    }
+
+    std::string to_json(const load::ConvertReport& report) const {
+        json::Writer w(1);
+        w.begin_object().key("schema").value("mortise.convert/v1").key("out").value(out_).key("lossless").value(report.total.changed == 0);
+        w.key("weights").value(report.total.weights).key("changed").value(report.total.changed).key("bytes").value(report.bytes);
+        w.key("modules").begin_array();
+        for (const auto& module : report.modules)
+            w.begin_object().key("name").value(module.name).key("from").value(module.from).key("to").value(module.to).key("reason")
+                .value(module.reason).key("changed").value(module.change.changed).key("max_error").value(module.change.max_error)
+                .key("rms_error").value(module.change.rms()).key("sqnr_db").value(module.change.sqnr_db()).end_object();
+        w.end_array().key("files").begin_array();
+        for (const std::string& file : report.files) w.value(file);
+        w.end_array().end_object();
+        return w.take();
+    }
+
+    std::string out_, to_;
+    bool requantize_ = false;
+};
+
+const Registration registration({.name = "convert",
+                                 .summary = "write the checkpoint in another dialect, losslessly or not at all",
+                                 .examples = "  mortise convert models/gguf/model.gguf models/bf16 --to unquantized:bf16 --requantize\n"
+                                             "  mortise convert models/bf16 models/fp8 --to fp8_channel --requantize\n"
+                                             "  mortise convert models/bf16 models/awq --to awq:g64 --requantize --json\n",
+                                 .uses = Uses::planning,
+                                 .takes_model = true},
+                                make_command<Convert>);
+
+}  // namespace
+
+}  // namespace mortise::tool
