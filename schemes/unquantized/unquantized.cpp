@@ -1,36 +1,48 @@
 // Float weights: every module is one tensor of F32, BF16 or F16, and perhaps a bias.
 
-#include "mortise/sdk/quant.h"
 #include "mortise/sdk/scheme.h"
 
 namespace {
 
 using namespace mortise::sdk;
 
+bool is_small_float(uint32_t dtype) { return dtype >= MORTISE_DTYPE_F8_E4M3 && dtype <= MORTISE_DTYPE_F6_E3M2; }
+
 class Unquantized : public Scheme {
   public:
-    explicit Unquantized(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+    using Scheme::Scheme;
 
     static Match match(const Checkpoint& checkpoint) {
         const Config c = checkpoint.config();
         for (const char* key : {"quantization_config", "compression_config", "quantization"})
-            if (c[key]) return {false, 0, std::string("config.json has ") + key};
-        return {true, 100, "no quantization in config.json"};
+            if (c[key]) return not_matched(std::string("config.json has ") + key);
+        std::string coded;
+        checkpoint.each_below("", [&](const mortise_tensor& tensor) {
+            if (coded.empty() && is_small_float(tensor.dtype)) coded = view(tensor.name);
+        });
+        if (!coded.empty()) return not_matched("'" + coded + "' is no plain float");
+        return matched(100, "no quantization in config.json, and float tensors");
     }
 
     void module(const mortise_module& m, mortise_answer& answer) override {
-        const std::string name(view(m.name)), weight = name + ".weight";
-        const auto tensor = checkpoint_.tensor(weight);
-        spec_ = plain(m.experts, m.rows, m.columns, weight, tensor ? tensor->dtype : uint32_t{MORTISE_DTYPE_BF16});
-        if (m.kind != MORTISE_MODULE_EMBEDDING) add_bias(spec_, name + ".bias", m.rows, m.has_bias != 0);
-        answer.plain = 1;
-        answer.rule = str("the config has no quantization");
-        answer.spec = &spec_.abi();
+        say_plain(m, answer, "the config has no quantization");
     }
 
-  private:
-    Checkpoint checkpoint_;
-    Spec spec_;
+    class Writer : public SchemeWriter {
+      public:
+        Writer(const Checkpoint& source, Options& options) : SchemeWriter(source) {
+            for (const auto& [word, dtype] : {std::pair{"bf16", MORTISE_DTYPE_BF16}, {"f16", MORTISE_DTYPE_F16}, {"f32", MORTISE_DTYPE_F32}})
+                if (options.take_flag(word)) dtype_ = dtype;
+            options.finish("bf16, f16 or f32");
+        }
+        void target(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
+            const uint32_t own = is_plain(current) ? dtype_of(current.encoding) : uint32_t{MORTISE_DTYPE_BF16};
+            write_plain(m, current, target, dtype_ != 0 ? dtype_ : own, "");
+        }
+
+      private:
+        uint32_t dtype_ = 0;  // 0: as the source
+    };
 };
 
 }  // namespace

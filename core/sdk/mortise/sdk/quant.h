@@ -1,15 +1,36 @@
-// Specs of the border as C++ values, and the arithmetic that dialects share: plain floats, ...
+// Specs of the border as C++ values, and the arithmetic that dialects share: plain floats, 8-bit floats with
+// one scale per row, small integers with groups.
 //
 // A Spec owns its strings and fields; spec.abi() borrows from it. One thread.
 #pragma once
 
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "mortise/sdk/host.h"
+#include "mortise/sdk/checkpoint.h"
+#include "mortise/sdk/layout.h"
 
 namespace mortise::sdk {
+
+// Element types that a float parameter may be stored in.
+inline constexpr std::initializer_list<uint32_t> float_dtypes = {MORTISE_DTYPE_F32, MORTISE_DTYPE_BF16,
+                                                                 MORTISE_DTYPE_F16};
+inline bool is_float(uint32_t dtype) {
+    return dtype == MORTISE_DTYPE_F32 || dtype == MORTISE_DTYPE_BF16 || dtype == MORTISE_DTYPE_F16;
+}
+// Effect: the encoding of a plain float dtype, and back; BF16 for anything else.
+inline uint32_t encoding_of(uint32_t dtype) {
+    return dtype == MORTISE_DTYPE_F32   ? uint32_t{MORTISE_ENCODING_F32}
+           : dtype == MORTISE_DTYPE_F16 ? uint32_t{MORTISE_ENCODING_F16}
+                                        : uint32_t{MORTISE_ENCODING_BF16};
+}
+inline uint32_t dtype_of(uint32_t encoding) {
+    return encoding == MORTISE_ENCODING_F32   ? uint32_t{MORTISE_DTYPE_F32}
+           : encoding == MORTISE_ENCODING_F16 ? uint32_t{MORTISE_DTYPE_F16}
+                                              : uint32_t{MORTISE_DTYPE_BF16};
+}
 
 // Effect: an accepted shape.
 inline mortise_shape shape_of(std::initializer_list<uint64_t> dims) {
@@ -22,8 +43,9 @@ inline mortise_shape shape_of(std::initializer_list<uint64_t> dims) {
 
 class Spec {
   public:
-    Spec() { abi_.head = head_of<mortise_spec>(); }
-    Spec(uint64_t experts, uint64_t rows, uint64_t columns) : Spec() {
+    Spec() : Spec(1, 0, 0) {}
+    Spec(uint64_t experts, uint64_t rows, uint64_t columns) {
+        abi_.head = head_of<mortise_spec>();
         abi_.experts = experts;
         abi_.rows = rows;
         abi_.columns = columns;
@@ -33,7 +55,7 @@ class Spec {
     mortise_spec& operator*() { return abi_; }
     mortise_spec* operator->() { return &abi_; }
 
-    // Effect: a new field of this role; fill in the rest through the reference, which stays good.
+    // Effect: a new field of this role, of one element; fill in the rest through the reference, which stays good.
     mortise_field& field(uint32_t role, std::string tensor, std::initializer_list<uint32_t> dtypes,
                          std::initializer_list<mortise_shape> shapes) {
         strings_.push_back(std::move(tensor));
@@ -44,6 +66,38 @@ class Spec {
         for (const uint32_t dtype : dtypes) f.dtypes[f.n_dtypes++] = dtype;
         for (const mortise_shape& shape : shapes) f.shapes[f.n_shapes++] = shape;
         return f;
+    }
+    // Effect: the field that holds the codes; the spec's own encoding and extent with it.
+    mortise_field& codes(std::string tensor, uint32_t encoding, uint32_t bits, std::initializer_list<uint32_t> dtypes,
+                         std::initializer_list<mortise_shape> shapes) {
+        abi_.encoding = encoding;
+        abi_.bits = bits;
+        mortise_field& f = field(MORTISE_ROLE_CODES, std::move(tensor), dtypes, shapes);
+        f.encoding = encoding;
+        f.bits = bits;
+        f.experts = abi_.experts;
+        f.rows = abi_.rows;
+        f.columns = abi_.columns;
+        return f;
+    }
+    // Effect: one more level of the scale chain and the field that holds it; group 0 = one for all.
+    mortise_field& level(uint32_t role, std::string tensor, uint64_t row_group, uint64_t column_group,
+                         std::initializer_list<uint32_t> dtypes, std::initializer_list<mortise_shape> shapes) {
+        abi_.levels[abi_.n_levels++] = map(role, row_group, column_group);
+        return over(field(role, std::move(tensor), dtypes, shapes), row_group, column_group);
+    }
+    // Effect: integer zero points (ZERO_POINT) or float addends (ADDEND) over the same kind of grid.
+    mortise_field& offsets(uint32_t role, std::string tensor, uint64_t row_group, uint64_t column_group,
+                           std::initializer_list<uint32_t> dtypes, std::initializer_list<mortise_shape> shapes) {
+        abi_.offset_kind = role == MORTISE_ROLE_ADDEND ? 3 : 2;
+        abi_.zero_map = map(role, row_group, column_group);
+        return over(field(role, std::move(tensor), dtypes, shapes), row_group, column_group);
+    }
+    // Effect: the field of this role, or null.
+    mortise_field* find(uint32_t role) {
+        for (mortise_field& each : fields_)
+            if (each.role == role) return &each;
+        return nullptr;
     }
     mortise_str keep(std::string text) {
         strings_.push_back(std::move(text));
@@ -59,35 +113,93 @@ class Spec {
     }
 
   private:
+    static mortise_level map(uint32_t role, uint64_t row_group, uint64_t column_group) {
+        mortise_level level{};
+        level.role = role;
+        level.row_group = row_group;
+        level.column_group = column_group;
+        return level;
+    }
+    mortise_field& over(mortise_field& field, uint64_t row_group, uint64_t column_group) const {
+        field.rows = row_group == 0 ? 1 : (abi_.rows + row_group - 1) / row_group;
+        field.columns = column_group == 0 ? 1 : (abi_.columns + column_group - 1) / column_group;
+        return field;
+    }
+
     mortise_spec abi_{};
     std::deque<mortise_field> fields_;
     std::deque<std::string> strings_;
     std::vector<mortise_field> flat_;
 };
 
-// Effect: adds the bias of a module: required where the architecture has one, else it must be zero if present.
-inline void add_bias(Spec& spec, const std::string& tensor, uint64_t rows, bool required) {
-    mortise_field& bias = spec.field(MORTISE_ROLE_BIAS, tensor, {MORTISE_DTYPE_F32, MORTISE_DTYPE_BF16, MORTISE_DTYPE_F16}, {shape_of({rows})});
+// Effect: adds the bias that the architecture expects.
+inline mortise_field& add_bias(Spec& spec, const std::string& tensor, uint64_t rows) {
+    mortise_field& bias = spec.field(MORTISE_ROLE_BIAS, tensor, float_dtypes, {shape_of({rows})});
     bias.rows = rows;
     bias.flags = MORTISE_FIELD_FINITE;
-    if (!required) {
-        bias.flags |= MORTISE_FIELD_DROP_IF_ZERO;
-        bias.drop_rule = str("zero_bias");
-    }
+    return bias;
+}
+// Effect: adds a bias that the architecture does not expect: it may be there and must be zero. Some
+// producers give every linear one.
+inline void add_zero_bias(Spec& spec, const std::string& tensor, uint64_t rows) {
+    mortise_field& bias = add_bias(spec, tensor, rows);
+    bias.flags |= MORTISE_FIELD_DROP_IF_ZERO;
+    bias.drop_rule = str("zero_bias");
 }
 
-// Effect: a float weight [rows][columns] kept in `tensor` as F32, BF16 or F16.
-inline Spec plain(uint64_t experts, uint64_t rows, uint64_t columns, const std::string& tensor, uint32_t dtype) {
+// Effect: a float weight [rows][columns] kept in `tensor` as F32, BF16 or F16; `dtype` is what it really has.
+inline Spec plain(uint64_t experts, uint64_t rows, uint64_t columns, const std::string& tensor, uint32_t dtype,
+                  bool transposed = false) {
     Spec spec(experts, rows, columns);
-    spec->encoding = dtype == MORTISE_DTYPE_F32 ? MORTISE_ENCODING_F32 : dtype == MORTISE_DTYPE_F16 ? MORTISE_ENCODING_F16 : MORTISE_ENCODING_BF16;
-    spec->bits = dtype == MORTISE_DTYPE_F32 ? 32 : 16;
-    mortise_field& codes = spec.field(MORTISE_ROLE_CODES, tensor, {MORTISE_DTYPE_F32, MORTISE_DTYPE_BF16, MORTISE_DTYPE_F16}, {});
-    codes.shapes[codes.n_shapes++] = experts > 1 ? shape_of({experts, rows, columns}) : shape_of({rows, columns});
-    codes.experts = experts;
-    codes.rows = rows;
-    codes.columns = columns;
+    const uint32_t encoding = encoding_of(dtype), bits = encoding == MORTISE_ENCODING_F32 ? 32 : 16;
+    const uint64_t outer = transposed ? columns : rows, inner = transposed ? rows : columns;
+    mortise_field& codes = spec.codes(tensor, encoding, bits, float_dtypes,
+                                      {experts > 1 ? shape_of({experts, outer, inner}) : shape_of({outer, inner})});
+    codes.encoding = MORTISE_ENCODING_AS_DTYPE;
+    codes.bits = 0;
     codes.flags = MORTISE_FIELD_FINITE;
+    if (transposed) {
+        codes.bits = bits;
+        codes.layout = one_plane(bits, {by_row(bits), by_column(static_cast<int64_t>(rows * bits)),
+                                        by_expert(static_cast<int64_t>(rows * columns * bits)), by_bit()});
+    }
     return spec;
+}
+// Effect: the plain answer for a module, with its bias if it has one: what every scheme says of what it does
+// not quantize.
+inline Spec plain(const Checkpoint& checkpoint, const mortise_module& module) {
+    const std::string name(view(module.name));
+    // Stacks of experts may be kept without ".weight".
+    const std::string bare = name + std::string(view(module.suffix));
+    const bool stacked = module.experts > 1 && checkpoint.has(bare);
+    const std::string weight = stacked ? bare : name + ".weight";
+    const auto tensor = checkpoint.tensor(weight);
+    Spec spec = plain(module.experts, module.rows, module.columns, weight,
+                      tensor ? tensor->dtype : uint32_t{MORTISE_DTYPE_BF16}, module.transposed != 0);
+    if (module.has_bias != 0) add_bias(spec, name + ".bias", module.rows);
+    return spec;
+}
+
+// Effect: 8-bit float codes [rows][columns] with one scale per row, kept as [rows] or [rows][1].
+inline Spec float8_rows(uint64_t rows, uint64_t columns, const std::string& weight, const std::string& scale) {
+    Spec spec(1, rows, columns);
+    spec.codes(weight, MORTISE_ENCODING_E4M3, 8, {MORTISE_DTYPE_F8_E4M3}, {shape_of({rows, columns})}).flags =
+        MORTISE_FIELD_FINITE;
+    spec.level(MORTISE_ROLE_SCALE, scale, 1, 0, float_dtypes, {shape_of({rows, 1}), shape_of({rows})}).flags =
+        MORTISE_FIELD_FINITE | MORTISE_FIELD_POSITIVE;
+    return spec;
+}
+// Effect: 8-bit float inputs, one scale per token taken from the data: amax / 448.
+inline mortise_activation float8_tokens() {
+    mortise_activation rule{};
+    rule.granularity = MORTISE_ACTIVATION_TOKEN;
+    rule.encoding = MORTISE_ENCODING_E4M3;
+    rule.bits = 8;
+    rule.dynamic = 1;
+    rule.scale_encoding = MORTISE_ENCODING_F32;
+    rule.divisor = 448;
+    rule.zero_scale = 1;  // a row of zeros has codes of zero whatever its scale
+    return rule;
 }
 
 }  // namespace mortise::sdk

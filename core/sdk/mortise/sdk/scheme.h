@@ -1,7 +1,8 @@
 // Writing a scheme: derive from Scheme, answer module(), register with scheme_entry<T>("id").
 //
 // A Scheme is made for one checkpoint by its constructor, which reads the config and throws Refused or
-// Unsupported. T also has `static Match match(const Checkpoint&)`. One thread.
+// Unsupported. T also has `static Match match(const Checkpoint&)`. A scheme that can be written has a nested
+// class T::Writer, derived from SchemeWriter (mortise/sdk/writer.h). One thread.
 #pragma once
 
 #include <cstring>
@@ -9,6 +10,9 @@
 
 #include "mortise/sdk/checkpoint.h"
 #include "mortise/sdk/plugin.h"
+#include "mortise/sdk/quant.h"
+#include "mortise/sdk/rules.h"
+#include "mortise/sdk/writer.h"
 
 namespace mortise::sdk {
 
@@ -17,16 +21,76 @@ struct Match {
     uint32_t score = 0;  // 0 to 1000
     std::string reason;
 };
+inline Match matched(uint32_t score, std::string reason) { return {true, score, std::move(reason)}; }
+inline Match not_matched(std::string reason) { return {false, 0, std::move(reason)}; }
+
+// Effect: the object that says how a checkpoint is quantized; absent when nothing does.
+inline Config quantization_of(const Checkpoint& checkpoint) {
+    const Config config = checkpoint.config();
+    for (const char* key : {"quantization_config", "compression_config"})
+        if (const Config found = config[key]) return found;
+    return {};
+}
 
 class Scheme {
   public:
+    explicit Scheme(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
     virtual ~Scheme() = default;
-    // Effect: fills `answer`; what it points to lives until the next call.
+    // Effect: fills `answer`, usually by say(). What it points to lives until the next call.
     virtual void module(const mortise_module& module, mortise_answer& answer) = 0;
     virtual void cache(std::string_view attention, uint64_t kv_heads, uint64_t head_dim, mortise_cache_answer& answer) {
         (void)attention, (void)kv_heads, (void)head_dim, (void)answer;
     }
     virtual void rules(mortise_rule_visitor visit, void* context) { (void)visit, (void)context; }
+
+  protected:
+    const Checkpoint& checkpoint() const { return checkpoint_; }
+    // Effect: the answer: this spec, by this rule; the note is a contradiction or a choice worth reporting.
+    void say(mortise_answer& answer, Spec spec, bool is_plain, std::string rule, std::string note = {}, Config node = {}) {
+        spec_ = std::move(spec);
+        answer.plain = is_plain ? 1 : 0;
+        answer.rule = spec_.keep(std::move(rule));
+        answer.note = spec_.keep(std::move(note));
+        answer.node = node.node();
+        answer.spec = &spec_.abi();
+    }
+    void say_plain(const mortise_module& module, mortise_answer& answer, std::string rule, std::string note = {},
+                   Config node = {}) {
+        say(answer, plain(checkpoint_, module), true, std::move(rule), std::move(note), node);
+    }
+
+  private:
+    Checkpoint checkpoint_;
+    Spec spec_;
+};
+
+// Fields of a cache answer; keeps what it borrows. One per scheme.
+class CacheFields {
+  public:
+    // Effect: starts over.
+    void clear() { *this = CacheFields(); }
+    // Effect: one positive float scale: letter 'k', 'v' or 'q'; per_head > 0: [per_head][1][1].
+    mortise_field& scale(char letter, std::string tensor, uint64_t per_head = 0) {
+        letters_.push_back(letter);
+        const uint64_t rows = per_head == 0 ? 1 : per_head;
+        mortise_field& field = fields_.field(MORTISE_ROLE_SCALE, std::move(tensor), float_dtypes, {shape_of({rows})});
+        field.shapes[field.n_shapes++] = per_head == 0 ? shape_of({}) : shape_of({rows, 1, 1});
+        field.rows = rows;
+        field.flags = MORTISE_FIELD_FINITE | MORTISE_FIELD_POSITIVE;
+        return field;
+    }
+    void say(mortise_cache_answer& answer, uint32_t encoding, uint32_t bits, std::string rule) {
+        answer.rule = fields_.keep(std::move(rule));
+        answer.encoding = encoding;
+        answer.bits = bits;
+        answer.n_fields = fields_.abi().n_fields;
+        answer.fields = fields_.abi().fields;
+        answer.letters = letters_.data();
+    }
+
+  private:
+    Spec fields_{1, 1, 1};
+    std::string letters_;
 };
 
 namespace detail {
@@ -59,6 +123,7 @@ struct SchemeThunks {
 
 }  // namespace detail
 
+// Effect: the entry of scheme T; its writing half too if T::Writer exists.
 template <class T>
 mortise_entry scheme_entry(const char* id) {
     static mortise_scheme_v1 table = [] {
@@ -70,6 +135,7 @@ mortise_entry scheme_entry(const char* id) {
         t.module = Thunks::module;
         t.cache = Thunks::cache;
         t.rules = Thunks::rules;
+        if constexpr (requires { typename T::Writer; }) detail::WriterThunks<typename T::Writer>::fill(t);
         return t;
     }();
     return entry_of(MORTISE_INTERFACE_SCHEME, id, &table);

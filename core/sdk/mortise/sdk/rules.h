@@ -1,0 +1,98 @@
+// Ignore and target rules of a config: matched whole, counted, and reported to the host, which refuses a rule
+// that decided nothing.
+//
+// One thread. A rule matches a fused module by its own name, by a class, or by the names of all of its parts.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "mortise/sdk/config.h"
+
+namespace mortise::sdk {
+
+struct Rule {
+    uint32_t kind = MORTISE_PATTERN_EXACT;
+    std::string pattern;  // without the dialect's marks
+    std::string text;     // "ignore[0] = lm_head"
+    Config node;
+    bool optional = false;  // the producer always writes it
+    uint64_t matches = 0;
+};
+
+// Effect: what is to be called on each entry of a list: kind and pattern from its text.
+struct Pattern {
+    uint32_t kind;
+    std::string text;
+};
+// Effect: "re:..." is a regular expression, anything else a whole name or a class.
+inline Pattern exact_or_regex(const std::string& text) {
+    if (text.rfind("re:", 0) == 0) return {MORTISE_PATTERN_REGEX, text.substr(3)};
+    return {MORTISE_PATTERN_EXACT, text};
+}
+// Effect: consecutive components anywhere in the name: what substring lists mean, without their accidents.
+inline Pattern any_component(const std::string& text) { return {MORTISE_PATTERN_COMPONENT, text}; }
+
+class Rules {
+  public:
+    Rules() = default;
+    // Effect: one rule per string of `list`, an array or absent. The output head is listed by producers
+    // whether or not the model has one of its own: such a rule is optional.
+    Rules(Config list, const std::string& key, Pattern (*parse)(const std::string&)) {
+        for (uint64_t i = 0; list && i < list.size(); ++i) {
+            const Config node = list.at(i);
+            const auto text = node.as<std::string>();
+            const Pattern pattern = parse(text);
+            rules_.push_back({pattern.kind, pattern.text, key + "[" + std::to_string(i) + "] = " + text, node, text == "lm_head"});
+        }
+    }
+
+    // Effect: the first rule that matches, counted; null when none does.
+    // Errors: a malformed pattern; a rule that matches some parts of a fused module and not the others.
+    const Rule* find(const mortise_module& module) {
+        const Rule* first = nullptr;
+        for (Rule& rule : rules_) {
+            if (!matches(rule, module)) continue;
+            ++rule.matches;
+            if (first == nullptr) first = &rule;
+        }
+        return first;
+    }
+    bool empty() const { return rules_.empty(); }
+
+    void report(mortise_rule_visitor visit, void* context) const {
+        for (const Rule& rule : rules_) {
+            auto c = make<mortise_rule>();
+            c.pattern_kind = rule.kind;
+            c.optional = rule.optional;
+            c.pattern = str(rule.pattern);
+            c.matches = rule.matches;
+            c.node = rule.node.node();
+            visit(context, &c);
+        }
+    }
+
+  private:
+    static bool matches(const Rule& rule, mortise_str name) {
+        const int32_t answer = host().pattern_matches(rule.kind, str(rule.pattern), name);
+        if (answer < 0) throw Reported{MORTISE_REFUSED};
+        return answer == 1;
+    }
+    static bool matches(const Rule& rule, const mortise_module& module) {
+        if (matches(rule, module.name) || matches(rule, module.canonical)) return true;
+        for (uint32_t c = 0; rule.kind == MORTISE_PATTERN_EXACT && c < module.class_count; ++c)
+            if (view(module.classes[c]) == rule.pattern) return true;
+        uint64_t hits = 0;
+        for (uint64_t p = 0; p < module.n_parts; ++p) hits += matches(rule, module.part_names[p]) ? 1 : 0;
+        if (hits != 0 && hits != module.n_parts)
+            throw Refused({.what = "a rule matches some parts of a fused matrix and not the others",
+                           .subject = std::string(view(module.name)),
+                           .found = rule.text,
+                           .node = rule.node.node()});
+        return hits != 0;
+    }
+
+    std::vector<Rule> rules_;
+};
+
+}  // namespace mortise::sdk

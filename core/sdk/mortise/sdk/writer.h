@@ -1,0 +1,147 @@
+// Writing a dialect: derive from SchemeWriter, say for each module what would be written.
+//
+// A writer is made from the source checkpoint and the user's options; its constructor must read every option
+// (Options refuses the ones that nobody asked for). One thread.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "mortise/sdk/checkpoint.h"
+#include "mortise/sdk/quant.h"
+
+namespace mortise::sdk {
+
+// The options behind the dialect's name: "g64" and "compute=f32" of "dialect:g64:compute=f32".
+class Options {
+  public:
+    Options(const mortise_option* options, uint64_t count) {
+        for (uint64_t i = 0; i < count; ++i)
+            left_[std::string(view(options[i].key))] = std::string(view(options[i].value));
+    }
+    // Effect: the value of "key=value"; "" when it is not given.
+    std::string take(const std::string& key) {
+        const auto found = left_.find(key);
+        if (found == left_.end()) return {};
+        std::string value = found->second;
+        left_.erase(found);
+        return value;
+    }
+    // Effect: true iff the bare word is given.
+    bool take_flag(const std::string& word) {
+        const auto found = left_.find(word);
+        if (found == left_.end() || !found->second.empty()) return false;
+        left_.erase(found);
+        return true;
+    }
+    // Effect: the number N of a bare word "<prefix>N", or `otherwise`.
+    uint64_t take_number(char prefix, uint64_t otherwise) {
+        for (auto at = left_.begin(); at != left_.end(); ++at) {
+            const std::string& word = at->first;
+            if (word.size() < 2 || word.size() > 8 || word[0] != prefix || !at->second.empty()) continue;
+            if (word.find_first_not_of("0123456789", 1) != std::string::npos) continue;
+            otherwise = std::stoull(word.substr(1));
+            left_.erase(at);
+            break;
+        }
+        return otherwise;
+    }
+    // Errors: Refused, naming an option that nobody took. `known` says what there is.
+    void finish(const std::string& known) const {
+        if (left_.empty()) return;
+        const auto& [key, value] = *left_.begin();
+        throw Refused({.what = "unknown option '" + key + (value.empty() ? "'" : "=" + value + "'"), .expected = known});
+    }
+
+  private:
+    std::map<std::string, std::string> left_;
+};
+
+class SchemeWriter {
+  public:
+    explicit SchemeWriter(const Checkpoint& source) : source_(source) {}
+    virtual ~SchemeWriter() = default;
+    // Effect: fills `target`, usually by write() or write_plain(). What it points to lives until the next call.
+    virtual void target(const mortise_module& module, const mortise_spec& current, mortise_target& target) = 0;
+    // Effect: JSON text of the quantization_config member; "" = none.
+    virtual std::string config() { return {}; }
+
+  protected:
+    static std::string name_of(const mortise_module& module) { return std::string(view(module.canonical)); }
+    // Effect: the dtype in which a float field of the source is stored; `otherwise` when it is no plain float.
+    uint32_t source_dtype(const mortise_spec& current, uint32_t role, uint32_t otherwise) const {
+        for (uint32_t f = 0; f < current.n_fields; ++f) {
+            if (current.fields[f].role != role) continue;
+            const auto tensor = source_.tensor(view(current.fields[f].tensor));
+            if (tensor && is_float(tensor->dtype)) return tensor->dtype;
+            const uint32_t encoding = current.fields[f].encoding;
+            if (encoding >= MORTISE_ENCODING_F16 && encoding <= MORTISE_ENCODING_F32) return dtype_of(encoding);
+        }
+        return otherwise;
+    }
+    static bool is_plain(const mortise_spec& current) {
+        return current.encoding >= MORTISE_ENCODING_F16 && current.encoding <= MORTISE_ENCODING_F32;
+    }
+    // Effect: what is written has one dtype, not a list of accepted ones.
+    static void store_as(mortise_field& field, uint32_t dtype) {
+        field.n_dtypes = 1;
+        field.dtypes[0] = dtype;
+    }
+    // Effect: the source's bias under the module's name, in the dtype it has.
+    void keep_bias(Spec& spec, const mortise_module& module, const mortise_spec& current) const {
+        if (module.has_bias == 0) return;
+        mortise_field& bias = add_bias(spec, name_of(module) + ".bias", module.rows);
+        store_as(bias, source_dtype(current, MORTISE_ROLE_BIAS, MORTISE_DTYPE_F32));
+    }
+    void write(mortise_target& target, Spec spec, const mortise_quantizer& recipe) {
+        spec_ = std::move(spec);
+        target.spec = &spec_.abi();
+        target.quantizer = recipe;
+    }
+    // Effect: a float weight of `dtype`.
+    void write_plain(const mortise_module& module, const mortise_spec& current, mortise_target& target, uint32_t dtype,
+                     std::string reason) {
+        Spec spec = plain(module.experts, module.rows, module.columns, name_of(module) + ".weight", dtype);
+        keep_bias(spec, module, current);
+        target.plain = 1;
+        target.reason = spec.keep(std::move(reason));
+        auto recipe = make<mortise_quantizer>();
+        recipe.compute = encoding_of(dtype);
+        store_as(*spec.find(MORTISE_ROLE_CODES), dtype);
+        write(target, std::move(spec), recipe);
+    }
+    const Checkpoint& source() const { return source_; }
+
+  private:
+    Checkpoint source_;
+    Spec spec_;
+};
+
+namespace detail {
+
+template <class Writer>
+struct WriterThunks {
+    static mortise_status open(const mortise_checkpoint* source, const mortise_option* options, uint64_t count, void** out) {
+        return guard([&] {
+            Options given(options, count);
+            *out = static_cast<SchemeWriter*>(new Writer(Checkpoint(source), given));
+        });
+    }
+    static void close(void* writer) { delete static_cast<SchemeWriter*>(writer); }
+    static mortise_status target(void* writer, const mortise_module* module, const mortise_spec* current, mortise_target* out) {
+        return guard([&] { static_cast<SchemeWriter*>(writer)->target(*module, *current, *out); });
+    }
+    static mortise_status config(void* writer, mortise_text_visitor emit, void* context) {
+        return guard([&] { emit(context, str(static_cast<SchemeWriter*>(writer)->config())); });
+    }
+    static void fill(mortise_scheme_v1& table) {
+        table.open_writer = open;
+        table.close_writer = close;
+        table.target = target;
+        table.write_config = config;
+    }
+};
+
+}  // namespace detail
+
+}  // namespace mortise::sdk
