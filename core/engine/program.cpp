@@ -70,7 +70,7 @@ Program::Call Program::call_of(const load::Model& model, const Cache& cache, con
     const plan::LoadPlan& plan = model.plan();
     const model::Op& op = plan.tree.ops[step.op];
     Call call;
-    call.provider = plan.kernels[step.kernel].provider;
+    call.provider = model.provider(step.kernel);
     call.kernel = model.kernel(step.kernel);
     for (uint32_t value : op.inputs) call.inputs.push_back(address(value));
     for (uint32_t value : step.outputs) call.outputs.push_back(address(value));

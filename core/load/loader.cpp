@@ -3,6 +3,7 @@
 #include <chrono>
 #include <map>
 #include <new>
+#include <optional>
 
 #include "load/contents.h"
 #include "load/ledger.h"
@@ -10,6 +11,7 @@
 #include "load/model.h"
 #include "load/provider_call.h"
 #include "load/reporter.h"
+#include "load/shared_table.h"
 #include "load/vectors.h"
 
 namespace mortise::load {
@@ -25,7 +27,7 @@ void note_defaults(const plan::LoadPlan& plan, Receipt& receipt) {
     for (const plan::Move& move : plan.moves) moved[move.parameter] = true;
     std::map<std::pair<uint32_t, double>, uint64_t> defaults;
     for (size_t i = 0; i < moved.size(); ++i)
-        if (!moved[i]) ++defaults[{plan.parameters[i].role, plan.parameters[i].default_value}];
+        if (!moved[i] && plan.parameters[i].optional) ++defaults[{plan.parameters[i].role, plan.parameters[i].default_value}];
     for (const auto& [key, count] : defaults)
         receipt.notes.push_back(std::to_string(count) + " absent optional " + std::string(quant::role_name(key.first)) +
                                 " taken as " + std::to_string(key.second));
@@ -38,6 +40,7 @@ class Loading {
         : origin_(origin), plan_(origin.plan), team_(team), ledger_(origin.plan, origin.catalog),
           reporter_(progress, origin, ledger_) {}
 
+    Status share_table(Model::Rep& rep);
     Status bind(Model::Rep& rep);                 // kernels and their memory
     Status load_parts(Model::Rep& rep);
     Status verify_parts();                        // those that no kernel has taken
@@ -53,12 +56,27 @@ class Loading {
     Ledger ledger_;
     Reporter reporter_;
     std::vector<bool> loaded_ = std::vector<bool>(plan_.parts.size());
+    std::optional<SharedTable> shared_;
+    std::vector<std::string> notes_;
     Clock::time_point start_ = Clock::now();
 };
 
 uint64_t aligned(uint64_t at, uint64_t alignment) {
     const uint64_t step = std::max<uint64_t>(alignment, 64);
     return (at + step - 1) / step * step;
+}
+
+std::string megabytes(uint64_t bytes) { return std::to_string((bytes + 500000) / 1000000) + " MB"; }
+
+Status Loading::share_table(Model::Rep& rep) {
+    rep.kernel_plans = plan_.kernels;
+    MORTISE_TRY(shared_, find_shared_table(origin_, ledger_));
+    if (!shared_) return {};
+    const plan::KernelPlan& embedding = plan_.kernels[shared_->embedding];
+    notes_.push_back(plan_.parts[shared_->kernel.parts[0]].name + " equals " + plan_.parts[embedding.parts[0]].name +
+                     " bit for bit: one table serves both, " + megabytes(embedding.packed_bytes[0]) + " saved");
+    rep.kernel_plans[shared_->head] = shared_->kernel;
+    return {};
 }
 
 // One arena per provider and device; every part has its place in it.
@@ -70,7 +88,8 @@ Status Loading::bind(Model::Rep& rep) {
     std::map<std::pair<const mortise_kernels_v1*, uint32_t>, Place> places;
     rep.kernels.resize(plan_.kernels.size());
     for (size_t k = 0; k < plan_.kernels.size(); ++k) {
-        const plan::KernelPlan& kernel = plan_.kernels[k];
+        if (shared_ && k == shared_->embedding) continue;
+        const plan::KernelPlan& kernel = rep.kernel_plans[k];
         Model::Rep::Bound& bound = rep.kernels[k];
         bound.provider = kernel.provider;
         bound.packed.resize(kernel.parts.size());
@@ -93,6 +112,9 @@ Status Loading::bind(Model::Rep& rep) {
         for (mortise_address* address : place.addresses) address->base = memory.base();
         rep.memory.push_back(std::move(memory));
     }
+    if (!shared_) return {};
+    const Model::Rep::Bound& head = rep.kernels[shared_->head];
+    rep.kernels[shared_->embedding] = {head.provider, head.kernel, head.packed, {}};
     return {};
 }
 
@@ -123,9 +145,11 @@ Status Loading::load_part(Model::Rep::Bound& bound, const plan::KernelPlan& kern
 }
 
 Status Loading::load_parts(Model::Rep& rep) {
-    for (size_t k = 0; k < plan_.kernels.size(); ++k)
+    for (size_t k = 0; k < plan_.kernels.size(); ++k) {
+        if (shared_ && k == shared_->embedding) continue;  // its part is verified, not packed
         for (uint32_t p = 0; p < plan_.kernels[k].parts.size(); ++p)
-            MORTISE_CHECK(load_part(rep.kernels[k], plan_.kernels[k], p));
+            MORTISE_CHECK(load_part(rep.kernels[k], rep.kernel_plans[k], p));
+    }
     return {};
 }
 
@@ -160,6 +184,7 @@ Result<Receipt> Loading::close() {
     MORTISE_CHECK(ledger_.close());
     reporter_.done();
     Receipt receipt;
+    receipt.notes = notes_;
     receipt.tensors_read = ledger_.tensors_read();
     receipt.tensors_dropped = plan_.drops.size();
     receipt.bytes_read = ledger_.reader.bytes_read();
@@ -201,6 +226,7 @@ Result<std::shared_ptr<const Model>> load(const Origin& origin, std::shared_ptr<
         rep->plan = &origin.plan;
         rep->keep = std::move(keep);
         Loading loading(origin, team, progress);
+        MORTISE_CHECK(loading.share_table(*rep));
         MORTISE_CHECK(loading.bind(*rep));
         MORTISE_CHECK(loading.load_parts(*rep));
         MORTISE_CHECK(loading.verify_parts());

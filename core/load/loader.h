@@ -36,7 +36,9 @@ class Model {
   public:
     const plan::LoadPlan& plan() const;
     const Receipt& receipt() const;
-    mortise_kernel* kernel(uint32_t kernel) const;                     // of plan().kernels
+    // Of plan().kernels; an embedding and a head that are equal in the file have one kernel in common.
+    const mortise_kernels_v1* provider(uint32_t kernel) const;
+    mortise_kernel* kernel(uint32_t kernel) const;
     const std::vector<mortise_address>& packed(uint32_t kernel) const; // [parts]
     std::span<const float> vector(uint32_t vector) const;              // f32, of plan().vectors
     ~Model();

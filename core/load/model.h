@@ -18,6 +18,7 @@ struct Model::Rep {
     };
 
     const plan::LoadPlan* plan = nullptr;
+    std::vector<plan::KernelPlan> kernel_plans;  // plan.kernels, but for a shared table's
     std::shared_ptr<const void> keep;      // what plan points into
     std::vector<DeviceMemory> memory;      // one arena per provider; freed after the kernels
     std::vector<Bound> kernels;            // [plan.kernels]

@@ -184,6 +184,31 @@ TEST(Engine, NothingButTheProviderTouchesItsMemory) {
     EXPECT_EQ(Running(options).alone(text), want);
 }
 
+// The one kernel gathers rows for the embedding and multiplies for the head.
+TEST(Engine, EqualHeadAndEmbeddingShareOneTableAndGiveTheSameLogits) {
+    testing::TinyOptions options;
+    options.equal_tables = true;
+    testing::reset();
+    Running shared(options);
+    const uint64_t kernels = testing::seen().kernels;
+    const auto got = shared.alone(text);
+    EXPECT_EQ(kernels + 1, shared.made->plan.kernels.size());
+    shared.made->overwrite("head.weight", 0, testing::bytes_of({0.125f}));  // now they differ
+    testing::reset();
+    auto apart = load::load(shared.made->origin(), {}, shared.team);
+    ASSERT_TRUE(apart);
+    EXPECT_EQ(testing::seen().kernels, shared.made->plan.kernels.size());
+    EXPECT_TRUE((*apart)->receipt().notes.empty());
+    auto engine = Engine::make(*apart, shared.team).value();
+    const uint32_t id = engine->open_sequence().value();
+    const Slice slice{id, text, true};
+    const auto logits = engine->forward(std::span(&slice, 1)).value();
+    for (size_t i = 0; i < got.size(); ++i) {
+        if (i % tiny_vocabulary == 0) continue;  // the head's row 0 was changed
+        EXPECT_NEAR(logits[i], got[i], 1e-4);
+    }
+}
+
 // The test provider leaves FE_DOWNWARD behind after every call.
 TEST(Engine, ACarelessKernelCannotChangeTheCallersRoundingMode) {
     Running running;

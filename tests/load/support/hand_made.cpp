@@ -101,6 +101,12 @@ uint32_t HandMade::random_part(const std::string& name, uint64_t rows, uint64_t 
     return part(name, {source(name, plain(name + ".weight", rows, columns))}, rows, columns);
 }
 
+uint32_t HandMade::equal_part(const std::string& name, const std::string& other, uint64_t rows, uint64_t columns) {
+    const auto at = std::ranges::find(pending_, other + ".weight", [](const Pending& p) { return p.entry.name; });
+    tensor(name + ".weight", DType::f32, at->entry.shape, std::vector<std::byte>(at->bytes));
+    return part(name, {source(name, plain(name + ".weight", rows, columns))}, rows, columns);
+}
+
 uint32_t HandMade::random_vector(const std::string& name, uint64_t columns) {
     plan::VectorPlan vector;
     vector.tensor = tensor(name, {static_cast<int64_t>(columns)}, pseudo_random(columns, seed_++));
@@ -217,7 +223,14 @@ std::unique_ptr<HandMade> tiny_model(const TinyOptions& options) {
     uint32_t x = made->op(MORTISE_OP_EMBED, {}, {width}, {made->random_part("embed", tiny_vocabulary, width)});
     for (uint32_t layer = 0; layer < options.layers; ++layer) x = tiny_layer(*made, x, layer, width);
     const uint32_t normed = made->op(MORTISE_OP_NORM, {x}, {width}, {}, {made->random_vector("norm", width)});
-    uint32_t logits = made->op(MORTISE_OP_LINEAR, {normed}, {tiny_vocabulary}, {made->random_part("head", tiny_vocabulary, width)});
+    const uint32_t table = options.equal_tables
+                               ? made->equal_part("head", "embed", tiny_vocabulary, width)
+                               : made->random_part("head", tiny_vocabulary, width);
+    uint32_t logits = made->op(MORTISE_OP_LINEAR, {normed}, {tiny_vocabulary}, {table});
+    model::Linear head;
+    head.head = true;
+    made->plan.tree.weights.push_back(head);
+    made->plan.tree.ops.back().weights = {0};
     if (options.softcap) {
         model::Attribute factor;
         factor.key = MORTISE_ATTR_FACTOR;

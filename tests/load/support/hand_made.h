@@ -39,6 +39,7 @@ class HandMade {
     uint32_t part(const std::string& name, std::vector<uint32_t> sources, uint64_t rows, uint64_t columns);
     // Both at once: a plain linear of pseudo-random weights.
     uint32_t random_part(const std::string& name, uint64_t rows, uint64_t columns);
+    uint32_t equal_part(const std::string& name, const std::string& other, uint64_t rows, uint64_t columns);
     uint32_t random_vector(const std::string& name, uint64_t columns);  // index of plan.vectors
 
     // A graph op and the step that runs it; returns the first output value. `parts` and `vectors` by index.
@@ -79,6 +80,7 @@ struct TinyOptions {
     uint64_t max_rows = 4, max_length = 24;
     uint32_t block_slots = 3;
     bool softcap = false;
+    bool equal_tables = false;  // head and embedding hold the same values
 };
 std::unique_ptr<HandMade> tiny_model(const TinyOptions& options);
 inline constexpr uint64_t tiny_vocabulary = 13;
