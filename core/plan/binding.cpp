@@ -70,6 +70,7 @@ std::optional<KernelPlan> Binder::best(const Want& want) {
         bid.head.size = sizeof bid;
         const auto status = registry::PluginCall::call([&] { return provider.table->bid(&problem->abi(), &bid); });
         bid.name[sizeof bid.name - 1] = bid.reason[sizeof bid.reason - 1] = 0;
+        if (options_.reference_kernels && bid.score != 1) continue;
         if (status != MORTISE_OK || bid.score == 0) {
             reasons_ += (reasons_.empty() ? "" : "; ") + provider.id + ": " + bid.reason;
             continue;
