@@ -79,7 +79,7 @@ class Document {
   public:
     Document(Document&&) noexcept = default;
     Document& operator=(Document&&) noexcept = default;
-    // Effect: parses `text`. `name` is used in messages (a path, or "model.gguf: metadata key 'x'").
+    // Effect: parses `text`. `name` is used in messages (a path, or "a place inside a container").
     // Errors: json_invalid, json_duplicate_key, json_limits, each with line and column.
     static Result<Document> parse(std::string_view text, std::string name, size_t max_bytes = 256u << 20);
     const Node& root() const { return *root_; }

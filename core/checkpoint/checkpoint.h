@@ -19,7 +19,7 @@ namespace mortise::checkpoint {
 // A file that a container carries inside.
 struct VirtualFile {
     std::string bytes;
-    std::string origin;  // for messages: "model.gguf: metadata key 'tokenizer.ggml.tokens'"
+    std::string origin;  // for messages: the container and the keys that it was made from
 };
 
 // A file of the folder that is not used, and why.

@@ -27,6 +27,7 @@ struct Details {
     std::string found;     // "F32 [1,256]"
     std::string fix;       // what to do about it
     const mortise_node* node = nullptr;  // place in a config file
+    uint32_t code = 0;                   // of the host's table; 0 = the one of the status
 };
 
 class Failure : public std::exception {
@@ -59,6 +60,7 @@ inline void check(mortise_status status) {
 
 inline mortise_status set_error(mortise_status status, const Details& details) noexcept {
     auto error = make<mortise_error>();
+    error.code = details.code;
     error.what = str(details.what);
     error.subject = str(details.subject);
     error.expected = str(details.expected);

@@ -1,0 +1,180 @@
+// What a container makes of its metadata: config.json, generation_config.json, templates, tokenizer.json.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "engine/text/tokenizer.h"
+#include "engine_text/golden.h"
+#include "plugins_gguf/make_file.h"
+#include "plugins_gguf/open.h"
+
+namespace mortise {
+namespace {
+
+using test::GgufMaker;
+using test::tiny_gguf;
+using ::testing::HasSubstr;
+
+std::string made(const GgufMaker& maker, std::string_view file) {
+    const auto opened = test::open_bytes(maker.render());
+    if (!opened) return to_string(opened.error());
+    const auto found = opened->virtual_files.find(file);
+    return found == opened->virtual_files.end() ? "(none)" : found->second.bytes;
+}
+
+std::string value(const GgufMaker& maker, std::string_view key) {
+    const auto parsed = json::Document::parse(made(maker, "config.json"), "config.json");
+    if (!parsed) return made(maker, "config.json");
+    const json::Node* node = parsed->root().find(key);
+    return node ? std::string(node->text()) : "(absent)";
+}
+
+TEST(GgufConfig, SaysInTheModelsWordsWhatTheMetadataSays) {
+    const auto maker = tiny_gguf();
+    EXPECT_EQ(value(maker, "model_type"), "llama");
+    EXPECT_THAT(made(maker, "config.json"), HasSubstr("\"architectures\": [\"LlamaForCausalLM\"]"));
+    EXPECT_EQ(value(maker, "hidden_size"), "32");
+    EXPECT_EQ(value(maker, "num_key_value_heads"), "1");
+    EXPECT_EQ(value(maker, "head_dim"), "16");
+    EXPECT_EQ(value(maker, "vocab_size"), "4");
+    EXPECT_EQ(value(maker, "rms_norm_eps"), "1e-05");  // not 9.999999747378752e-06, the f32 as a double
+    EXPECT_EQ(value(maker, "max_position_embeddings"), "64");
+    EXPECT_EQ(value(maker, "torch_dtype"), "float32");
+    EXPECT_EQ(value(maker, "attention_bias"), "false");
+}
+
+TEST(GgufConfig, IsTiedIffThereIsNoHead) {
+    auto maker = tiny_gguf();
+    EXPECT_EQ(value(maker, "tie_word_embeddings"), "true");
+    maker.tensor("output.weight", {32, 4}, 0, 512);
+    EXPECT_EQ(value(maker, "tie_word_embeddings"), "false");
+}
+
+TEST(GgufConfig, CopiesKeysThatItDoesNotKnowSoThatTheyAreAccountedFor) {
+    EXPECT_EQ(value(tiny_gguf().u32("llama.expert_count", 8), "llama.expert_count"), "8");
+    EXPECT_EQ(value(tiny_gguf().u32("llama.expert_count", 0), "llama.expert_count"), "(absent)");
+}
+
+TEST(GgufConfig, RefusesMissingAndContradictoryKeys) {
+    GgufMaker nameless;
+    nameless.tensors = tiny_gguf().tensors;
+    EXPECT_THAT(made(nameless, "config.json"), HasSubstr("general.architecture"));
+    auto family = tiny_gguf("qwen2");
+    EXPECT_EQ(value(family, "model_type"), "qwen2");
+    EXPECT_THAT(made(nameless.text("general.architecture", "llama"), "config.json"), HasSubstr("llama.embedding_length"));
+    EXPECT_THAT(made(tiny_gguf().u32("llama.vocab_size", 5), "config.json"), HasSubstr("llama.vocab_size"));
+    EXPECT_THAT(made(tiny_gguf().texts("tokenizer.ggml.tokens", {"a", "b", "c", "d", "e"}), "config.json"), HasSubstr("more tokens"));
+    EXPECT_THAT(made(tiny_gguf().u32("llama.attention.key_length", 8), "config.json"), HasSubstr("llama.rope.dimension_count"));
+    EXPECT_THAT(made(tiny_gguf().u32("tokenizer.ggml.eos_token_id", ~0u), "config.json"), HasSubstr("eos_token_id"));
+}
+
+TEST(GgufConfig, NamesAnUnknownArchitectureAndNothingElse) {
+    EXPECT_EQ(made(tiny_gguf("mamba"), "config.json"), "{\n  \"model_type\": \"mamba\"\n}\n");
+}
+
+TEST(GgufConfig, CarriesRopeScaling) {
+    auto linear = tiny_gguf().text("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 4);
+    EXPECT_THAT(made(linear, "config.json"), HasSubstr(R"("rope_scaling": {"rope_type": "linear", "factor": 4})"));
+    auto yarn = tiny_gguf().text("llama.rope.scaling.type", "yarn").f32("llama.rope.scaling.factor", 2.5f);
+    yarn.u32("llama.rope.scaling.original_context_length", 32);
+    EXPECT_THAT(made(yarn, "config.json"),
+                HasSubstr(R"({"rope_type": "yarn", "factor": 2.5, "original_max_position_embeddings": 32})"));
+    EXPECT_THAT(made(tiny_gguf().text("llama.rope.scaling.type", "odd"), "config.json"), HasSubstr("llama.rope.scaling.type"));
+}
+
+TEST(GgufConfig, ReadsTheTableOfRopeFactors) {
+    auto maker = tiny_gguf();
+    maker.tensor("rope_freqs.weight", {8}, 0, 32);
+    std::string bytes = maker.render();
+    const float factors[] = {1, 1, 1, 1, 1.5f, 8, 8, 8};
+    std::memcpy(bytes.data() + bytes.size() - sizeof factors, factors, sizeof factors);
+    const auto opened = test::open_bytes(bytes);
+    ASSERT_TRUE(opened) << to_string(opened.error());
+    EXPECT_THAT(opened->virtual_files.find("config.json")->second.bytes, HasSubstr(R"("short_factor": [1, 1, 1, 1, 1.5, 8, 8, 8])"));
+    EXPECT_THAT(made(maker, "config.json"), HasSubstr("rope factor is not positive"));  // all zero
+}
+
+TEST(GgufText, GivesStopTokensAndTemplates) {
+    auto maker = tiny_gguf().texts("tokenizer.ggml.tokens", {"a", "b", "c", "d"}).u32("tokenizer.ggml.eos_token_id", 2);
+    maker.u32("tokenizer.ggml.eot_token_id", 3).u32("tokenizer.ggml.bos_token_id", 1).text("tokenizer.chat_template", "{{ \"x\" }}\n");
+    EXPECT_THAT(made(maker, "generation_config.json"), HasSubstr("\"eos_token_id\": [2, 3]"));
+    EXPECT_EQ(made(maker, "chat_template.jinja"), "{{ \"x\" }}\n");
+    EXPECT_THAT(made(maker, "tokenizer_config.json"), HasSubstr("\"eos_token\": \"c\""));
+    EXPECT_EQ(made(maker, "tokenizer.json"), "(none)");  // of no known kind
+    maker.texts("tokenizer.chat_templates", {"tool_use"}).text("tokenizer.chat_template.tool_use", "tools");
+    EXPECT_EQ(made(maker, "chat_template.jinja"), "(none)");  // it would hide the other one
+    EXPECT_THAT(made(maker, "tokenizer_config.json"), HasSubstr(R"({"name": "tool_use", "template": "tools"})"));
+}
+
+TEST(GgufText, RefusesListsThatDoNotFit) {
+    const auto with = [](const std::vector<std::string>& tokens, const std::vector<int32_t>& types, const std::vector<std::string>& merges) {
+        auto maker = tiny_gguf().text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "gpt-2").texts("tokenizer.ggml.tokens", tokens);
+        return made(maker.i32s("tokenizer.ggml.token_type", types).texts("tokenizer.ggml.merges", merges), "tokenizer.json");
+    };
+    EXPECT_THAT(with({"a", "b"}, {1}, {}), HasSubstr("tokenizer.ggml.token_type"));
+    EXPECT_THAT(with({"a", "a"}, {1, 1}, {}), HasSubstr("occurs twice"));
+    EXPECT_THAT(with({"a", "\xC0\x80"}, {1, 1}, {}), HasSubstr("not UTF-8"));
+    EXPECT_THAT(with({"a", "b"}, {1, 1}, {"ab"}), HasSubstr("tokenizer.ggml.merges"));
+}
+
+struct Kind {
+    const char *golden, *pre;
+};
+
+// The tables of a tokenizer.json, put into metadata and read back, give the same ids for every case.
+class GgufTokenizer : public ::testing::TestWithParam<Kind> {};
+
+GgufMaker with_tables(const json::Node& root, const char* pre) {
+    const json::Node& vocabulary = *root.find("model")->find("vocab");
+    std::map<int64_t, std::string> tokens;
+    for (size_t i = 0; i < vocabulary.size(); ++i) tokens[vocabulary.items()[i]->as_int().value()] = vocabulary.keys()[i];
+    std::map<int64_t, int32_t> special;
+    for (const auto& added : root.find("added_tokens")->items()) {
+        const int64_t id = added->find("id")->as_int().value();
+        tokens[id] = text::golden::string(*added, "content");
+        special[id] = added->find("special")->as_bool().value() ? 3 : 4;
+    }
+    std::vector<std::string> list, merges;
+    std::vector<int32_t> types;
+    for (const auto& [id, token] : tokens) {
+        while (list.size() < static_cast<size_t>(id)) {
+            list.push_back("[PAD" + std::to_string(list.size()) + "]");
+            types.push_back(5);
+        }
+        list.push_back(token);
+        types.push_back(special.contains(id) ? special[id] : 1);
+    }
+    for (const auto& merge : root.find("model")->find("merges")->items())
+        merges.push_back(std::string(merge->items()[0]->text()) + " " + std::string(merge->items()[1]->text()));
+    GgufMaker maker = tiny_gguf();
+    maker.tensors[0].extent = {32, list.size()};
+    maker.tensors[0].bytes = list.size() * 128;
+    maker.text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", pre).texts("tokenizer.ggml.tokens", list);
+    return maker.i32s("tokenizer.ggml.token_type", types).texts("tokenizer.ggml.merges", merges);
+}
+
+TEST_P(GgufTokenizer, GivesTheIdsOfTheLibrary) {
+    const auto folder = text::golden::root() / "tokenizers" / GetParam().golden;
+    const auto source = text::golden::document(folder / "tokenizer.json"), cases = text::golden::document(folder / "cases.json");
+    GgufMaker maker = with_tables(source.root(), GetParam().pre);
+    for (const auto& added : source.root().find("added_tokens")->items())
+        if (text::golden::string(*added, "content") == "<|begin_of_text|>")
+            maker.u32("tokenizer.ggml.bos_token_id", static_cast<uint32_t>(added->find("id")->as_int().value()));
+    const auto tokenizer = text::Tokenizer::parse(made(maker, "tokenizer.json"), "tokenizer.json");
+    ASSERT_TRUE(tokenizer) << to_string(tokenizer.error());
+    ASSERT_GT(cases.root().find("cases")->size(), 50u);
+    for (const auto& each : cases.root().find("cases")->items()) {
+        const std::string text = text::golden::string(*each, "text");
+        EXPECT_EQ(tokenizer->encode(text, true).value(), text::golden::ids(*each->find("ids"))) << text;
+        EXPECT_EQ(tokenizer->encode(text, false).value(), text::golden::ids(*each->find("ids_no_special"))) << text;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, GgufTokenizer,
+                         ::testing::Values(Kind{"gpt2", "gpt-2"}, Kind{"llama3", "llama-bpe"}, Kind{"qwen2", "qwen2"}, Kind{"o200k", "gpt-4o"},
+                                           Kind{"digits", "smollm"}),
+                         [](const auto& kind) { return std::string(kind.param.golden); });
+
+}  // namespace
+}  // namespace mortise
