@@ -10,7 +10,7 @@ inline RowMap paired_halves(uint64_t head_dim) {
     return {0, {{1, head_dim / 2, 2}, {head_dim / 2, 2, 1}, {head_dim, 0, head_dim}}};
 }
 
-// Effect: aliases of a Llama-like decoder in `space`. `qk_rows`: order of the q and k rows there, or null.
+// Effect: aliases of a standard decoder in `space`. `qk_rows`: order of the q and k rows there, or null.
 inline void alias_numbered_blocks(Builder& b, std::string_view space, const RowMap* qk_rows) {
     b.alias(space, "model.embed_tokens", "token_embd");
     b.alias(space, "model.norm", "output_norm");
@@ -24,6 +24,7 @@ inline void alias_numbered_blocks(Builder& b, std::string_view space, const RowM
     b.alias(space, "model.layers.{i}.mlp.down_proj", "blk.{i}.ffn_down");
     b.alias(space, "model.layers.{i}.input_layernorm", "blk.{i}.attn_norm");
     b.alias(space, "model.layers.{i}.post_attention_layernorm", "blk.{i}.ffn_norm");
+    b.drop(MORTISE_PATTERN_EXACT, "rope_freqs.weight", "rotary_cache", "the container puts its values into the config");
 }
 
 }  // namespace mortise::sdk
