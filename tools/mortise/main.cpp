@@ -47,8 +47,8 @@ std::vector<Chosen> declare(CLI::App& root, Flags& flags) {
         app->footer(fmt::format("\nMore flags for every command: mortise --help\n\nExamples:\n{}",
                                 each->facts.examples));
         out.push_back({each, app, each->factory()});
+        flags.declare_for(each->facts, *app);  // first: the model is the first positional argument
         out.back().command->declare(*app);
-        flags.declare_for(each->facts, *app);
     }
     return out;
 }
