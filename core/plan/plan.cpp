@@ -3,20 +3,12 @@
 #include <algorithm>
 
 #include "plan/binding.h"
-#include "plan/host_view.h"
+#include "plan/planned_rep.h"
 #include "plan/resolver.h"
 #include "plan/tree_from_plugin.h"
 #include "registry/plugin_call.h"
 
 namespace mortise::plan {
-
-struct Planned::Rep {
-    checkpoint::Checkpoint checkpoint;
-    std::unique_ptr<checkpoint::TensorReader> reader;
-    CheckpointView view;
-    std::unique_ptr<SchemeModel> scheme;
-    LoadPlan plan;
-};
 
 Planned::Planned(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 Planned::~Planned() = default;
@@ -55,37 +47,6 @@ Status choose_architecture(Planned::Rep& rep, registry::Registry& registry, cons
     return {};
 }
 
-// What the config says of its quantization, for the registry's pre-filter and for messages.
-std::string method_of(const checkpoint::Checkpoint& checkpoint, const json::Node& root) {
-    for (const char* key : {"quantization_config", "compression_config", "quantization"})
-        if (const json::Node* q = root.find_value(key); q && q->kind() == json::Kind::object) {
-            const std::string method = text_of(q->find("quant_method"));
-            return method.empty() ? key : method;
-        }
-    for (const char* side : {"hf_quant_config.json", "quantize_config.json", "quant_config.json"})
-        if (checkpoint.has_file(side)) return side;
-    return {};
-}
-
-Status choose_scheme(Planned::Rep& rep, registry::Registry& registry, const Options& options, const json::Node& root) {
-    const json::Node& governed = governing_config(root);
-    const std::string method = method_of(rep.checkpoint, &governed == &root || method_of(rep.checkpoint, governed).empty() ? root : governed);
-    const auto match = [&](const mortise_scheme_v1& table, std::string_view id) -> Result<registry::Verdict> {
-        mortise_match answer{};
-        answer.head.size = sizeof answer;
-        clear_error();
-        const mortise_status status = registry::PluginCall::call([&] { return table.match(handle(&rep.view), &answer); });
-        if (status != MORTISE_OK) return std::unexpected(take_error(status, id, "match"));
-        answer.reason[sizeof answer.reason - 1] = 0;
-        return registry::Verdict{answer.verdict == MORTISE_VERDICT_YES, answer.score, answer.reason};
-    };
-    MORTISE_TRY(const auto chosen, registry.scheme(method, rep.checkpoint.name_space, options.scheme, host(), match));
-    rep.plan.scheme = chosen.id;
-    MORTISE_TRY(auto model, SchemeModel::open(*chosen.table, chosen.id, &rep.view));
-    rep.scheme = std::make_unique<SchemeModel>(std::move(model));
-    return {};
-}
-
 void set_limits(const Options& options, LoadPlan& plan) {
     plan.rank = options.rank;
     plan.size = options.size;
@@ -118,7 +79,7 @@ Result<std::shared_ptr<const Planned>> make(const Options& options, registry::Re
     rep->view = {&rep->checkpoint, rep->reader.get(), &rep->plan.probed};
     MORTISE_TRY(const json::Node* root, config_root(rep->checkpoint));
     MORTISE_CHECK(choose_architecture(*rep, registry, *root));
-    MORTISE_CHECK(choose_scheme(*rep, registry, options, *root));
+    MORTISE_CHECK(choose_scheme(*rep, registry, options.scheme, *root));
     set_limits(options, rep->plan);
     Resolver resolver{options, rep->checkpoint, *rep->scheme, rep->plan,
                       Names(rep->plan.tree, rep->checkpoint.catalog, rep->checkpoint.name_space),
