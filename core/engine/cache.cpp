@@ -42,15 +42,14 @@ Result<Cache> Cache::make(const load::Model& model) {
     for (const plan::CachePlan& layer : plan.caches) {
         const Owner owner = owner_of(plan, layer.layer);
         if (!owner.provider) return fail(Code::internal, "layer " + std::to_string(layer.layer) + " has a cache but no attention");
-        const uint64_t elements = blocks * layer.kv_heads * cache.block_slots_;
+        const uint64_t rows = layer.kv_heads * cache.block_slots_;  // of one block
         mortise_cache view{};
         view.head.size = sizeof view;
         for (const bool key : {true, false}) {
-            const uint64_t bytes = elements * (key ? layer.head_dim : layer.v_head_dim) * layer.bits / 8;
-            MORTISE_TRY(auto memory, load::DeviceMemory::make(owner.provider, owner.device_kind, bytes, cache_alignment));
-            MORTISE_CHECK(memory.poison());
+            const uint64_t bytes = rows * (key ? layer.head_dim : layer.v_head_dim) * layer.bits / 8;
+            MORTISE_TRY(auto memory, load::DeviceMemory::make(owner.provider, owner.device_kind, blocks * bytes, cache_alignment));
             (key ? view.k : view.v) = {memory.base(), 0};
-            cache.memory_.push_back(std::move(memory));
+            cache.planes_.push_back({std::move(memory), bytes});
         }
         view.encoding = layer.encoding;
         view.block_slots = cache.block_slots_;
@@ -68,10 +67,10 @@ Result<uint32_t> Cache::open() {
     if (free_.empty()) return fail(no_block());
     auto slot = std::ranges::find(sequences_, false, &Sequence::open);
     if (slot == sequences_.end()) slot = sequences_.insert(sequences_.end(), Sequence{});
-    slot->open = true;
     slot->length = 0;
     const auto id = static_cast<uint32_t>(slot - sequences_.begin());
     MORTISE_CHECK(reserve(id, 1));
+    slot->open = true;
     return id;
 }
 
@@ -101,6 +100,7 @@ Status Cache::reserve(uint32_t sequence, uint64_t length) {
     const uint64_t needed = (length + block_slots_ - 1) / block_slots_;
     if (needed > s.blocks.size() + free_.size()) return fail(no_block());
     while (s.blocks.size() < needed) {
+        for (Plane& plane : planes_) MORTISE_CHECK(plane.memory.poison(free_.back() * plane.block_bytes, plane.block_bytes));
         s.blocks.push_back(free_.back());
         free_.pop_back();
     }

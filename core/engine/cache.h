@@ -1,7 +1,8 @@
 // The KV cache as blocks: who owns which, and the memory behind them.
 //
 // A block holds block_slots positions of one sequence in every layer; memory of a layer comes from the
-// provider of its attention kernel and is touched by that provider alone. One thread at a time.
+// provider of its attention kernel and is touched by that provider alone. A block is poisoned when a sequence
+// gets it: what nobody wrote, or what another sequence left, must not look like a key. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ class Cache {
     bool is_open(uint32_t sequence) const;
     uint64_t length(uint32_t sequence) const { return sequences_[sequence].length; }
     void set_length(uint32_t sequence, uint64_t length);  // frees blocks that are no longer reached
-    // Effect: the sequence owns blocks for `length` positions; its length stays. Errors: out_of_memory.
+    // Effect: the sequence owns blocks for `length` positions; its length stays.
+    // Errors: out_of_memory, plugin_failed.
     Status reserve(uint32_t sequence, uint64_t length);
     // Effect: writes the sequence's blocks to table[blocks_per_sequence]; the rest becomes 0.
     void write_table(uint32_t sequence, uint32_t* table) const;
@@ -41,11 +43,16 @@ class Cache {
         uint64_t length = 0;
         std::vector<uint32_t> blocks;
     };
+    // Keys or values of one layer.
+    struct Plane {
+        load::DeviceMemory memory;
+        uint64_t block_bytes = 0;
+    };
     uint32_t block_slots_ = 1, blocks_per_sequence_ = 0;
     std::vector<uint32_t> free_;  // blocks; the lowest is last
     std::vector<Sequence> sequences_;
     std::vector<mortise_cache> layers_;
-    std::vector<load::DeviceMemory> memory_;
+    std::vector<Plane> planes_;
 };
 
 }  // namespace mortise::engine

@@ -67,17 +67,20 @@ Result<DeviceMemory> DeviceMemory::make(const mortise_kernels_v1* provider, uint
     return memory;
 }
 
-Status DeviceMemory::poison(Team* team) {
+Status DeviceMemory::poison(Team* team) { return poison(0, bytes_, team); }
+
+Status DeviceMemory::poison(uint64_t offset, uint64_t size, Team* team) {
     constexpr uint8_t poison_byte = 0xFF;
-    if (bytes_ == 0) return {};
+    MORTISE_INVARIANT(offset <= bytes_ && size <= bytes_ - offset);
+    if (size == 0) return {};
     if (MORTISE_HAS(provider_, mortise_kernels_v1, fill) && provider_->fill) {
         return call_provider("kernel provider", "fill",
-                             [&] { return provider_->fill(&device_, base_, bytes_, poison_byte); });
+                             [&] { return provider_->fill(&device_, base_ + offset, size, poison_byte); });
     }
     if (device_.kind == MORTISE_DEVICE_CPU) {
-        auto* bytes = reinterpret_cast<uint8_t*>(base_);
-        const auto write = [&](int rank, int size) {
-            const Share part = share(bytes_, rank, size);
+        auto* bytes = reinterpret_cast<uint8_t*>(base_ + offset);
+        const auto write = [&](int rank, int threads) {
+            const Share part = share(size, rank, threads);
             std::memset(bytes + part.begin, poison_byte, part.end - part.begin);
         };
         if (team) team->run(write);

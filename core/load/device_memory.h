@@ -30,6 +30,8 @@ class DeviceMemory {
     // Effect: every byte becomes 0xFF, a NaN in every float type: what nobody writes must not look like a
     // value. With a team, all threads share the work. Errors: plugin_failed.
     Status poison(Team* team = nullptr);
+    // The same for a range of it. Requires: offset + bytes <= bytes().
+    Status poison(uint64_t offset, uint64_t bytes, Team* team = nullptr);
 
   private:
     const mortise_kernels_v1* provider_ = nullptr;

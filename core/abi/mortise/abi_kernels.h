@@ -189,8 +189,9 @@ typedef struct mortise_kernels_v1 {
     void (*run)(mortise_kernel* kernel, const mortise_arguments* arguments, const mortise_team* team);
     /* [O] 1: the file's own bytes of the part serve as packed data (row-major, this dtype). */
     uint8_t (*accepts_file_layout)(const mortise_problem* problem, uint32_t part);
-    /* [O] Writes `value` to every byte. Absent: memory of the CPU device is written by the core itself, that of
-     * other devices is left as alloc gave it. A provider whose CPU memory the host must not touch needs it. */
+    /* [O] Writes `value` to every byte of a range inside one allocation. Absent: memory of the CPU device is
+     * written by the core itself, that of other devices is left as alloc gave it. A provider whose CPU memory the
+     * host must not touch needs it. */
     mortise_status (*fill)(const mortise_device* device, uint64_t base, uint64_t bytes, uint8_t value);
     /* [O] Measures this device for about `seconds`: called by all `size` threads at once, each with its rank;
      * *per_second is this thread's rate, the rates of all threads add up. name: [64], what was measured.
