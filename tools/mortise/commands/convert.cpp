@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <optional>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -28,10 +29,12 @@ class Convert : public Command {
         const size_t colon = to_.find(':');
         load::ConvertOptions options{.dialect = to_.substr(0, colon), .parameters = colon == std::string::npos ? "" : to_.substr(colon + 1),
                                      .requantize = requantize_};
-        mortise::Progress bar("convert", planned->checkpoint().catalog.total_bytes(), session.progress());
-        MORTISE_TRY(const auto report, load::convert(*planned, *plugins, out_, options, session.team(),
-                                                     [&](uint64_t done, uint64_t) { bar.update(done); }));
-        bar.finish();
+        std::optional<mortise::Progress> bar;  // its total is known once the output is laid out
+        MORTISE_TRY(const auto report, load::convert(*planned, *plugins, out_, options, session.team(), [&](uint64_t done, uint64_t total) {
+            if (!bar) bar.emplace("convert", total, session.progress());
+            bar->update(done);
+        }));
+        bar.reset();
         if (session.json()) line(to_json(report));
         else print_text(report);
         return 0;
