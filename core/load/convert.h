@@ -14,7 +14,7 @@
 namespace mortise::load {
 
 struct ConvertOptions {
-    std::string dialect;       // id of the scheme that writes: "fp8_channel"
+    std::string dialect;       // id of the scheme that writes
     std::string parameters;    // what follows the colon: "g64,compute=f32"
     bool requantize = false;   // weights may change
     uint64_t shard_bytes = uint64_t{5} << 30;  // of one file

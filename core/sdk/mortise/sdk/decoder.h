@@ -1,4 +1,4 @@
-// The standard decoder, steered by flags: what a Llama-like family needs to say of itself is what differs.
+// The standard decoder, steered by flags: what a pre-norm family needs to say of itself is what differs.
 //
 // Pre-norm blocks: x += attention(norm(x)); x += mlp(norm(x)); a final norm and the head. Families that differ
 // more compose Builder operators themselves.
@@ -45,7 +45,7 @@ inline uint32_t read_activation(Config c, const char* key = "hidden_act") {
     throw Unsupported({.what = "unknown activation function", .found = name, .node = c[key].node()});
 }
 
-// Effect: the keys that every Llama-like config has. Errors: missing or impossible values.
+// Effect: the keys that every config of such a family has. Errors: missing or impossible values.
 inline DecoderOptions read_decoder(Config c) {
     DecoderOptions o;
     o.hidden = c.get<uint64_t>("hidden_size");
