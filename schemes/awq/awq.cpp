@@ -1,36 +1,34 @@
 // 4-bit unsigned codes and zero points in groups along the columns, packed along the rows in words whose even
 // rows come first: the "gemm" files of AutoAWQ and of gptqmodel.
 
-#include <algorithm>
-
 #include "mortise/sdk/scheme.h"
 
 namespace {
 
 using namespace mortise::sdk;
 
-std::string lower(std::string text) {
-    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return text;
-}
+constexpr const char* misfit = "rows or columns do not fit words and groups";
+
 Config config_of(const Checkpoint& checkpoint) {
     const Config inside = quantization_of(checkpoint);
     return inside ? inside : checkpoint.document("quant_config.json");
 }
 
 // Codes, scales and zero points of one module; `group` divides the columns. symmetric: no zero points.
-Spec packed(uint64_t rows, uint64_t columns, uint64_t group, const std::string& name, uint32_t scale_bits, bool zeros) {
+Spec packed(uint64_t rows, uint64_t columns, uint64_t group, const std::string& name, uint32_t scale_bits,
+            bool zeros) {
     Spec spec(1, rows, columns);
-    spec.codes(name + ".qweight", zeros ? MORTISE_ENCODING_UNSIGNED : MORTISE_ENCODING_OFFSET, 4, {MORTISE_DTYPE_I32},
-               {shape_of({columns, rows / 8})})
+    spec.codes(name + ".qweight", zeros ? MORTISE_ENCODING_UNSIGNED : MORTISE_ENCODING_OFFSET, 4,
+               {MORTISE_DTYPE_I32}, {shape_of({columns, rows / 8})})
         .layout = row_words_even_first(rows);
-    mortise_field& scale = spec.level(MORTISE_ROLE_SCALE, name + ".scales", 1, group, float_dtypes, {shape_of({columns / group, rows})});
+    mortise_field& scale = spec.level(MORTISE_ROLE_SCALE, name + ".scales", 1, group, float_dtypes,
+                                      {shape_of({columns / group, rows})});
     scale.bits = scale_bits;
     scale.layout = column_major(scale_bits, rows);
     scale.flags = MORTISE_FIELD_FINITE;
     if (!zeros) return spec;
-    mortise_field& zero = spec.offsets(MORTISE_ROLE_ZERO_POINT, name + ".qzeros", 1, group, {MORTISE_DTYPE_I32},
-                                       {shape_of({columns / group, rows / 8})});
+    mortise_field& zero = spec.offsets(MORTISE_ROLE_ZERO_POINT, name + ".qzeros", 1, group,
+                                       {MORTISE_DTYPE_I32}, {shape_of({columns / group, rows / 8})});
     zero.encoding = MORTISE_ENCODING_UNSIGNED;
     zero.bits = 4;
     zero.layout = row_words_even_first(rows);
@@ -41,15 +39,17 @@ class Awq : public Scheme {
   public:
     explicit Awq(const Checkpoint& checkpoint) : Scheme(checkpoint) {
         const Config q = config_of(checkpoint);
-        q.ignore({"quant_method", "method", "do_fuse", "modules_to_fuse", "fuse_max_seq_len", "exllama_config", "lm_head", "sym",
-                  "desc_act", "pack_dtype", "meta", "checkpoint_format"});
-        std::string version = lower(q.first_of<std::string>({"version", "format"}).value_or("gemm"));
+        q.ignore({"quant_method", "method", "do_fuse", "modules_to_fuse", "fuse_max_seq_len",
+                  "exllama_config", "lm_head", "sym", "desc_act", "pack_dtype", "meta", "checkpoint_format"});
+        const std::string version = lower(q.first_of<std::string>({"version", "format"}).value_or("gemm"));
         if (version != "gemm" || q.get("backend", "autoawq") != "autoawq")
-            throw Unsupported({.what = "this packing is not supported", .expected = "version gemm", .found = "version " + version, .node = q.node()});
+            throw Unsupported(
+                {.what = "packing '" + version + "' is not supported", .expected = "gemm", .node = q.node()});
         if (const int64_t bits = q.first_of<int64_t>({"bits", "w_bit"}).value_or(4); bits != 4)
-            throw Unsupported({.what = "only 4 bits are supported", .found = std::to_string(bits) + " bits", .node = q.node()});
+            throw Unsupported({.what = "only 4 bits are supported", .node = q.node()});
         group_ = q.first_of<int64_t>({"group_size", "q_group_size"}).value_or(128);
-        if (group_ == 0 || group_ < -1) throw Refused({.what = "group_size is out of range", .found = std::to_string(group_), .node = q.node()});
+        if (group_ == 0 || group_ < -1)
+            throw Refused({.what = "group_size is out of range", .node = q.node()});
         zeros_ = q.get<bool>("zero_point", true);
         skip_ = Rules(q["modules_to_not_convert"], "modules_to_not_convert", any_component);
     }
@@ -57,7 +57,8 @@ class Awq : public Scheme {
     static Match match(const Checkpoint& checkpoint) {
         const Config q = config_of(checkpoint);
         const std::string method = q.get("quant_method", quantization_of(checkpoint) ? "" : "awq");
-        return q && method == "awq" ? matched(800, "quant_method is 'awq'") : not_matched("quant_method is '" + method + "'");
+        return q && method == "awq" ? matched(800, "quant_method is 'awq'")
+                                    : not_matched("quant_method is '" + method + "'");
     }
 
     // The codes' presence says whether; the list of skipped modules must not contradict it.
@@ -65,59 +66,56 @@ class Awq : public Scheme {
         const std::string name(view(m.name));
         const Rule* skipped = skip_.find(m);
         const bool coded = checkpoint().has(name + ".qweight") || checkpoint().has(name + ".scales");
-        if (!coded) return say_plain(m, answer, skipped != nullptr ? skipped->text : "it has no codes", "", skipped != nullptr ? skipped->node : Config());
+        if (!coded) return say_plain(m, answer, skipped != nullptr ? skipped->text : "it has no codes");
         const uint64_t group = group_ < 0 ? m.columns : static_cast<uint64_t>(group_);
         if (m.columns % group != 0 || m.rows % 8 != 0)
-            throw Refused({.what = "rows or columns do not fit words and groups", .subject = name, .expected = "rows a multiple of 8, columns of the group",
-                           .found = std::to_string(m.rows) + " x " + std::to_string(m.columns) + ", group " + std::to_string(group)});
+            throw Refused({.what = misfit, .subject = name, .expected = "rows of 8, columns of the group"});
         const auto scale = checkpoint().tensor(name + ".scales");
         // Files without zero points may carry them all the same: then all are the middle.
         const bool stored = zeros_ || checkpoint().has(name + ".qzeros");
-        Spec spec = packed(m.rows, m.columns, group, name, scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16, stored);
+        Spec spec = packed(m.rows, m.columns, group, name,
+                           scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16, stored);
         if (stored && !zeros_) {
             mortise_field& zero = *spec.find(MORTISE_ROLE_ZERO_POINT);
             zero.flags = MORTISE_FIELD_CONSTANT;
             zero.default_value = 8;
         }
-        if (m.has_bias != 0) add_bias(spec, name + ".bias", m.rows);
-        else add_zero_bias(spec, name + ".bias", m.rows);
-        say(answer, std::move(spec), false, "quant_method awq", skipped != nullptr ? "listed by " + skipped->text + ", and quantized" : "");
+        if (m.has_bias != 0)
+            add_bias(spec, name + ".bias", m.rows);
+        else
+            add_zero_bias(spec, name + ".bias", m.rows);
+        say(answer, std::move(spec), false, "quant_method awq",
+            skipped != nullptr ? "listed by " + skipped->text + ", and quantized" : "");
     }
     void rules(mortise_rule_visitor visit, void* context) override { skip_.report(visit, context); }
 
-    class Writer : public SchemeWriter {
+    class Writer : public LinearWriter {
       public:
-        Writer(const Checkpoint& source, Options& options) : SchemeWriter(source), group_(options.take_number('g', 128)) {
+        Writer(const Checkpoint& source, Options& options)
+            : LinearWriter(source), group_(options.take_number('g', 128)) {
             options.finish("g128, g64 or another group size");
             if (group_ == 0) throw Refused({.what = "the group size must be positive"});
         }
-        void target(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
-            const uint32_t dtype = is_plain(current) ? dtype_of(current.encoding) : uint32_t{MORTISE_DTYPE_F16};
-            const bool fits = m.columns % group_ == 0 && m.rows % 8 == 0;
-            if (m.kind != MORTISE_MODULE_LINEAR || m.experts != 1 || !fits) {
-                if (m.kind == MORTISE_MODULE_LINEAR) skipped_ += (skipped_.empty() ? "\"" : ",\"") + name_of(m) + "\"";
-                return write_plain(m, current, target, dtype, fits ? "embedding and head stay floats" : "rows or columns do not fit words and groups");
-            }
-            const uint32_t scale = source_dtype(current, MORTISE_ROLE_SCALE, MORTISE_DTYPE_F16);
-            Spec spec = packed(m.rows, m.columns, group_, name_of(m), scale == MORTISE_DTYPE_F32 ? 32 : 16, true);
-            store_as(*spec.find(MORTISE_ROLE_SCALE), scale);
-            keep_bias(spec, m, current);
-            auto recipe = make<mortise_quantizer>();
-            recipe.method = 2;
-            recipe.compute = encoding_of(dtype);
-            recipe.code_max = 15;
-            recipe.zero_scale = 1e-5 / 15;
-            recipe.clamp = 1;
-            write(target, std::move(spec), recipe);
-        }
         std::string config() override {
             return R"({"bits":4,"group_size":)" + std::to_string(group_) + R"(,"modules_to_not_convert":)" +
-                   (skipped_.empty() ? "null" : "[" + skipped_ + "]") + R"(,"quant_method":"awq","version":"gemm","zero_point":true})";
+                   (plain_linears().empty() ? "null" : json_list(plain_linears())) +
+                   R"(,"quant_method":"awq","version":"gemm","zero_point":true})";
         }
 
       private:
+        std::string why_plain(const mortise_module& m) const override {
+            return m.columns % group_ == 0 && m.rows % 8 == 0 ? "" : misfit;
+        }
+        void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
+            const uint32_t dtype =
+                is_plain(current) ? dtype_of(current.encoding) : uint32_t{MORTISE_DTYPE_F16};
+            const uint32_t scale = source_dtype(current, MORTISE_ROLE_SCALE, MORTISE_DTYPE_F16);
+            Spec spec = packed(m.rows, m.columns, group_, name_of(m), bits_of(scale), true);
+            store_as(*spec.find(MORTISE_ROLE_SCALE), scale);
+            keep_bias(spec, m, current);
+            write(target, std::move(spec), asymmetric_recipe(encoding_of(dtype), 0, 15, 1e-5 / 15));
+        }
         uint64_t group_;
-        std::string skipped_;
     };
 
   private:

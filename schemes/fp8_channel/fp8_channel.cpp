@@ -1,103 +1,133 @@
-// 8-bit float weights, one scale per row, inputs quantized per token or not at all. Reads compressed-tensors
+// 8-bit float weights, one scale per row; inputs quantized per token, or not at all. Reads compressed-tensors
 // files in which every group is that, fbgemm_fp8, fp8 with a scale per row, and bare weight_scale tensors.
 
-#include "dialects.h"
+#include "mortise/sdk/groups.h"
 #include "mortise/sdk/scheme.h"
 
 namespace {
 
 using namespace mortise::sdk;
-using fp8_channel::Dialect;
-using fp8_channel::Group;
+
+// Why the first coded weight has no scale per row and nothing else; "" = it has. The config does not say.
+std::string why_no_row_scales(const Checkpoint& checkpoint) {
+    std::string why = "no F8_E4M3 weight", first;
+    checkpoint.each_below("", [&](const mortise_tensor& weight) {
+        const std::string name(view(weight.name));
+        if (!first.empty() || weight.dtype != MORTISE_DTYPE_F8_E4M3 || weight.rank != 2 ||
+            !name.ends_with(".weight"))
+            return;
+        first = name;
+        const auto scale = checkpoint.tensor(name + "_scale");
+        const bool by_row = scale && scale->elements() == static_cast<uint64_t>(weight.shape[0]);
+        const bool fixed = checkpoint.has(name.substr(0, name.size() - 6) + "input_scale");
+        why = by_row && !fixed ? "" : "'" + name + "' has no scale per row, or a static input scale";
+    });
+    return why;
+}
+
+std::string why_not(const Checkpoint& checkpoint) {
+    const Config q = quantization_of(checkpoint);
+    const std::string method = q.get("quant_method", "");
+    if (!q)
+        return checkpoint.config()["quantization"] ? "another key says how it is quantized"
+                                                   : why_no_row_scales(checkpoint);
+    if (method == "fbgemm_fp8") return {};
+    if (method == "fp8")
+        return q["weight_block_size"] ? "weight_block_size is set" : why_no_row_scales(checkpoint);
+    if (method != "compressed-tensors") return "quant_method is '" + method + "'";
+    for (const ModuleGroup& group : read_groups(q).groups) {
+        if (group.format != "float-quantized" && group.format != "naive-quantized")
+            return group.name + " has format " + group.format;
+        if (!group.weights || !group.weights->is("float", 8, "channel"))
+            return group.name + " has no 8-bit float weights per channel";
+        if (group.inputs &&
+            !(group.inputs->is("float", 8, "token") && group.inputs->dynamic && !group.inputs->local))
+            return group.name + " does not quantize inputs per token from their data";
+    }
+    return {};
+}
 
 class Fp8Channel : public Scheme {
   public:
-    explicit Fp8Channel(const Checkpoint& checkpoint) : Scheme(checkpoint), dialect_(fp8_channel::read(checkpoint)) {}
-
-    static Match match(const Checkpoint& checkpoint) {
-        const std::string why_not = fp8_channel::why_not(checkpoint);
-        return why_not.empty() ? matched(800, "8-bit float weights with one scale per row") : not_matched(why_not);
+    explicit Fp8Channel(const Checkpoint& checkpoint) : Scheme(checkpoint) {
+        const Config q = quantization_of(checkpoint);
+        const std::string method = q.get("quant_method", "");
+        if (method == "compressed-tensors") {
+            check_beside_groups(q);
+            groups_ = read_groups(q);
+            if (const auto& c = groups_.cache;
+                c && (c->dynamic || !(c->is("float", 8, "tensor") || c->is("float", 8, "attn_head"))))
+                throw Unsupported(
+                    {.what = "only static 8-bit float caches are supported here", .node = c->node.node()});
+            return;
+        }
+        q.one_of("activation_scheme", {"dynamic"}, "dynamic");
+        q.one_of("fmt", {"e4m3", "float8_e4m3fn"}, "e4m3");
+        if (q["activation_scale_ub"])
+            note_ = "activation_scale_ub, an upper bound of the input scale, is not applied";
+        const char* key = q["modules_to_not_convert"] ? "modules_to_not_convert" : "ignored_layers";
+        groups_.ignore = Rules(q[key], key, any_component);
+        groups_.groups.push_back({.everywhere = true,
+                                  .name = q ? "quant_method " + method : "its weight_scale",
+                                  .inputs = Coding{},
+                                  .node = q});
     }
 
-    // The dtype of the weight says whether, the config says how; a contradiction is reported.
+    static Match match(const Checkpoint& checkpoint) {
+        const std::string no = why_not(checkpoint);
+        return no.empty() ? matched(800, "8-bit float weights with one scale per row") : not_matched(no);
+    }
+
     void module(const mortise_module& m, mortise_answer& answer) override {
         const std::string name(view(m.name));
         const auto weight = checkpoint().tensor(name + ".weight");
-        const Rule* ignored = dialect_.ignore.find(m);
-        const Group* group = m.kind == MORTISE_MODULE_EMBEDDING && !dialect_.targeted ? nullptr : dialect_.group_of(m);
-        const bool chosen = group != nullptr && ignored == nullptr;
-        const bool coded = weight ? weight->dtype == MORTISE_DTYPE_F8_E4M3 : chosen;
-        const std::string rule = ignored != nullptr ? ignored->text : group != nullptr ? group->rule : "no group targets it";
-        const Config node = ignored != nullptr ? ignored->node : group != nullptr ? group->node : Config();
-        if (!coded)
-            return say_plain(m, answer, rule, chosen ? "the config selects it, and its weight is a plain float" : "", node);
+        const auto is =
+            groups_.decide(m, weight ? std::optional(weight->dtype == MORTISE_DTYPE_F8_E4M3) : std::nullopt);
+        if (!is.coded) return say_plain(m, answer, is.rule, is.note, is.node);
         Spec spec = float8_rows(m.rows, m.columns, name + ".weight", name + ".weight_scale");
         if (m.has_bias != 0) add_bias(spec, name + ".bias", m.rows);
-        const Group* how = group != nullptr ? group : &dialect_.groups.front();
-        if (how->quantizes_inputs) spec->activation = float8_tokens();
-        say(answer, std::move(spec), false, rule, chosen ? how->note : "the config leaves it out, and its weight is quantized", node);
+        if (is.group->inputs) spec->activation = float8_tokens();
+        say(answer, std::move(spec), false, is.rule, is.note.empty() ? note_ : is.note, is.node);
     }
 
-    void cache(std::string_view attention, uint64_t kv_heads, uint64_t, mortise_cache_answer& answer) override {
-        cache_.clear();
-        for (const char letter : {'k', 'v', 'q'}) {
-            const std::string ours = std::string(attention) + "." + letter + "_scale";
-            const std::string old = std::string(attention) + "." + letter + "_proj.output_scale";
-            const bool is_old = !checkpoint().has(ours) && checkpoint().has(old);
-            if ((letter == 'q' || dialect_.cache_rule.empty()) && !is_old && !checkpoint().has(ours)) continue;
-            cache_.scale(letter, is_old ? old : ours, dialect_.cache_per_head && letter != 'q' ? kv_heads : 0);
-        }
-        const bool coded = !dialect_.cache_rule.empty();
-        cache_.say(answer, coded ? MORTISE_ENCODING_E4M3 : MORTISE_ENCODING_AS_DTYPE, coded ? 8 : 0,
-                   coded ? dialect_.cache_rule : "the config names no cache");
-        answer.per_head = dialect_.cache_per_head ? 1 : 0;
+    void cache(std::string_view attention, uint64_t kv_heads, uint64_t,
+               mortise_cache_answer& answer) override {
+        cache_.answer(checkpoint(), attention, groups_.cache.has_value(),
+                      groups_.cache && groups_.cache->strategy == "attn_head" ? kv_heads : 0,
+                      groups_.cache ? "kv_cache_scheme" : "the config names no cache", answer);
     }
+    void rules(mortise_rule_visitor visit, void* context) override { groups_.report(visit, context); }
 
-    void rules(mortise_rule_visitor visit, void* context) override {
-        dialect_.ignore.report(visit, context);
-        for (const Group& group : dialect_.groups) group.targets.report(visit, context);
-    }
-
-    // Writes compressed-tensors as its FP8_DYNAMIC preset does.
-    class Writer : public SchemeWriter {
+    // Writes what llm-compressor's preset FP8_DYNAMIC writes, by its arithmetic.
+    class Writer : public LinearWriter {
       public:
-        Writer(const Checkpoint& source, Options& options) : SchemeWriter(source), compute_(options.take("compute")) {
+        Writer(const Checkpoint& source, Options& options)
+            : LinearWriter(source), dtype_(options.take_dtype("compute")) {
             options.finish("compute=bf16, compute=f16 or compute=f32");
-            if (!compute_.empty() && compute_ != "bf16" && compute_ != "f16" && compute_ != "f32")
-                throw Refused({.what = "unknown value of the option 'compute'", .expected = "bf16, f16 or f32", .found = compute_});
         }
-        void target(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
-            if (m.kind != MORTISE_MODULE_LINEAR || m.experts != 1) {
-                if (m.kind == MORTISE_MODULE_HEAD) ignored_.push_back(name_of(m));
-                return write_plain(m, current, target, is_plain(current) ? dtype_of(current.encoding) : uint32_t{MORTISE_DTYPE_BF16},
-                                   "embedding and head stay floats");
-            }
-            const uint32_t dtype = compute_ == "bf16"  ? uint32_t{MORTISE_DTYPE_BF16}
-                                   : compute_ == "f16" ? uint32_t{MORTISE_DTYPE_F16}
-                                   : compute_.empty() && is_plain(current) ? dtype_of(current.encoding)
-                                                                           : uint32_t{MORTISE_DTYPE_F32};
-            Spec spec = float8_rows(m.rows, m.columns, name_of(m) + ".weight", name_of(m) + ".weight_scale");
-            mortise_field& scale = *spec.find(MORTISE_ROLE_SCALE);
-            store_as(scale, compute_.empty() ? source_dtype(current, MORTISE_ROLE_SCALE, dtype) : dtype);
-            keep_bias(spec, m, current);
-            spec->activation = float8_tokens();
-            auto recipe = make<mortise_quantizer>();
-            recipe.method = 1;
-            recipe.compute = encoding_of(dtype);
-            recipe.divisor = recipe.code_max = 448;
-            recipe.code_min = -448;
-            recipe.clamp = 1;
-            write(target, std::move(spec), recipe);
+        std::string config() override {
+            return groups_text("compressed-tensors", "float-quantized",
+                               {.type = "float", .strategy = "channel"},
+                               Coding{.type = "float", .strategy = "token", .dynamic = true}, plain_heads());
         }
-        std::string config() override { return fp8_channel::written_config(ignored_); }
 
       private:
-        std::string compute_;
-        std::vector<std::string> ignored_;
+        void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
+            const uint32_t own = is_plain(current) ? dtype_of(current.encoding) : uint32_t{MORTISE_DTYPE_F32};
+            const uint32_t dtype = dtype_ != 0 ? dtype_ : own;
+            Spec spec = float8_rows(m.rows, m.columns, name_of(m) + ".weight", name_of(m) + ".weight_scale");
+            store_as(*spec.find(MORTISE_ROLE_SCALE),
+                     dtype_ != 0 ? dtype_ : source_dtype(current, MORTISE_ROLE_SCALE, dtype));
+            keep_bias(spec, m, current);
+            spec->activation = float8_tokens();
+            write(target, std::move(spec), symmetric_recipe(encoding_of(dtype), 448, -448, 448));
+        }
+        uint32_t dtype_;
     };
 
   private:
-    Dialect dialect_;
+    ModuleGroups groups_;
+    std::string note_;
     CacheFields cache_;
 };
 

@@ -6,7 +6,9 @@ namespace {
 
 using namespace mortise::sdk;
 
-bool is_small_float(uint32_t dtype) { return dtype >= MORTISE_DTYPE_F8_E4M3 && dtype <= MORTISE_DTYPE_F6_E3M2; }
+bool is_small_float(uint32_t dtype) {
+    return dtype >= MORTISE_DTYPE_F8_E4M3 && dtype <= MORTISE_DTYPE_F6_E3M2;
+}
 
 class Unquantized : public Scheme {
   public:
@@ -31,13 +33,15 @@ class Unquantized : public Scheme {
     class Writer : public SchemeWriter {
       public:
         Writer(const Checkpoint& source, Options& options) : SchemeWriter(source) {
-            for (const auto& [word, dtype] : {std::pair{"bf16", MORTISE_DTYPE_BF16}, {"f16", MORTISE_DTYPE_F16}, {"f32", MORTISE_DTYPE_F32}})
+            for (const auto& [word, dtype] : {std::pair{"bf16", MORTISE_DTYPE_BF16},
+                                              {"f16", MORTISE_DTYPE_F16},
+                                              {"f32", MORTISE_DTYPE_F32}})
                 if (options.take_flag(word)) dtype_ = dtype;
             options.finish("bf16, f16 or f32");
         }
         void target(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
-            const uint32_t own = is_plain(current) ? dtype_of(current.encoding) : uint32_t{MORTISE_DTYPE_BF16};
-            write_plain(m, current, target, dtype_ != 0 ? dtype_ : own, "");
+            if (dtype_ == 0) return keep_plain(m, current, target, "");
+            write_plain(m, current, target, dtype_, "");
         }
 
       private:

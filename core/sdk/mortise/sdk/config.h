@@ -110,7 +110,8 @@ class Config {
                            .found = value,
                            .node = member.node()});
     }
-    // Effect: the member must be absent, null, false, 0, "" or empty: it would change numbers that we compute.
+    // Effect: the member must be absent, null, false, 0, "" or empty: it would change numbers that we
+    // compute.
     void refuse_if_set(std::string_view key) const {
         const Config member = (*this)[key];
         const uint32_t kind = member.kind();
@@ -119,7 +120,8 @@ class Config {
                            (kind == MORTISE_NODE_STRING && member.as<std::string>().empty()) ||
                            (kind >= MORTISE_NODE_ARRAY && member.size() == 0);
         if (empty) return;
-        throw Unsupported({.what = "'" + std::string(key) + "' is set and not supported", .node = member.node()});
+        throw Unsupported(
+            {.what = "'" + std::string(key) + "' is set and not supported", .node = member.node()});
     }
     // Effect: keys that are known and mean nothing for the numbers.
     void ignore(std::initializer_list<const char*> keys) const {

@@ -21,11 +21,11 @@ namespace mortise::sdk {
 
 // What is wrong. Empty fields are left out of the message.
 struct Details {
-    std::string what;      // one sentence, no full stop
-    std::string subject;   // tensor, module or part
-    std::string expected;  // "F32 [256,1]"
-    std::string found;     // "F32 [1,256]"
-    std::string fix;       // what to do about it
+    std::string what;                    // one sentence, no full stop
+    std::string subject;                 // tensor, module or part
+    std::string expected;                // "F32 [256,1]"
+    std::string found;                   // "F32 [1,256]"
+    std::string fix;                     // what to do about it
     const mortise_node* node = nullptr;  // place in a config file
     uint32_t code = 0;                   // of the host's table; 0 = the one of the status
 };

@@ -24,6 +24,13 @@ inline std::string_view view(mortise_str text) noexcept {
 }
 inline mortise_str str(std::string_view text) noexcept { return {text.data(), text.size()}; }
 
+// Effect: ASCII letters in lower case, the rest as it is.
+inline std::string lower(std::string text) {
+    for (char& c : text)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return text;
+}
+
 template <class Struct>
 constexpr mortise_head head_of() noexcept {
     return {static_cast<uint32_t>(sizeof(Struct)), MORTISE_ABI_MINOR};

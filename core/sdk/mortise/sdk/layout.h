@@ -24,8 +24,10 @@ inline mortise_term by_column(int64_t stride, uint64_t div = 1, uint64_t mod = 0
 inline mortise_term by_expert(int64_t stride) { return term(MORTISE_SOURCE_EXPERT, 1, 0, stride); }
 inline mortise_term by_bit() { return term(MORTISE_SOURCE_BIT, 1, 0, 1); }
 
-// Effect: a layout of one plane: `bits` of an element lie together. Requires: at most MORTISE_MAX_TERMS terms.
-inline mortise_layout one_plane(uint32_t bits, std::initializer_list<mortise_term> terms, int64_t offset = 0) {
+// Effect: a layout of one plane: `bits` of an element lie together. Requires: at most MORTISE_MAX_TERMS
+// terms.
+inline mortise_layout one_plane(uint32_t bits, std::initializer_list<mortise_term> terms,
+                                int64_t offset = 0) {
     mortise_layout layout{};
     layout.n_planes = 1;
     mortise_plane& plane = layout.planes[0];
@@ -43,7 +45,8 @@ inline mortise_layout column_major(uint32_t bits, uint64_t rows) {
 // Effect: 4-bit fields in 32-bit words along the rows, stored as [column][rows / 8]; the row 8w + m of a word
 // lies in lane m / 2 + 4 (m mod 2): even rows first.
 inline mortise_layout row_words_even_first(uint64_t rows) {
-    return one_plane(4, {by_row(16, 1, 2), by_row(4, 2, 4), by_row(32, 8), by_column(static_cast<int64_t>(rows) * 4), by_bit()});
+    return one_plane(4, {by_row(16, 1, 2), by_row(4, 2, 4), by_row(32, 8),
+                         by_column(static_cast<int64_t>(rows) * 4), by_bit()});
 }
 
 }  // namespace mortise::sdk

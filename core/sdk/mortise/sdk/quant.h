@@ -55,7 +55,8 @@ class Spec {
     mortise_spec& operator*() { return abi_; }
     mortise_spec* operator->() { return &abi_; }
 
-    // Effect: a new field of this role, of one element; fill in the rest through the reference, which stays good.
+    // Effect: a new field of this role, of one element; fill in the rest through the reference, which stays
+    // good.
     mortise_field& field(uint32_t role, std::string tensor, std::initializer_list<uint32_t> dtypes,
                          std::initializer_list<mortise_shape> shapes) {
         strings_.push_back(std::move(tensor));
@@ -68,7 +69,8 @@ class Spec {
         return f;
     }
     // Effect: the field that holds the codes; the spec's own encoding and extent with it.
-    mortise_field& codes(std::string tensor, uint32_t encoding, uint32_t bits, std::initializer_list<uint32_t> dtypes,
+    mortise_field& codes(std::string tensor, uint32_t encoding, uint32_t bits,
+                         std::initializer_list<uint32_t> dtypes,
                          std::initializer_list<mortise_shape> shapes) {
         abi_.encoding = encoding;
         abi_.bits = bits;
@@ -82,13 +84,15 @@ class Spec {
     }
     // Effect: one more level of the scale chain and the field that holds it; group 0 = one for all.
     mortise_field& level(uint32_t role, std::string tensor, uint64_t row_group, uint64_t column_group,
-                         std::initializer_list<uint32_t> dtypes, std::initializer_list<mortise_shape> shapes) {
+                         std::initializer_list<uint32_t> dtypes,
+                         std::initializer_list<mortise_shape> shapes) {
         abi_.levels[abi_.n_levels++] = map(role, row_group, column_group);
         return over(field(role, std::move(tensor), dtypes, shapes), row_group, column_group);
     }
     // Effect: integer zero points (ZERO_POINT) or float addends (ADDEND) over the same kind of grid.
     mortise_field& offsets(uint32_t role, std::string tensor, uint64_t row_group, uint64_t column_group,
-                           std::initializer_list<uint32_t> dtypes, std::initializer_list<mortise_shape> shapes) {
+                           std::initializer_list<uint32_t> dtypes,
+                           std::initializer_list<mortise_shape> shapes) {
         abi_.offset_kind = role == MORTISE_ROLE_ADDEND ? 3 : 2;
         abi_.zero_map = map(role, row_group, column_group);
         return over(field(role, std::move(tensor), dtypes, shapes), row_group, column_group);
@@ -148,13 +152,14 @@ inline void add_zero_bias(Spec& spec, const std::string& tensor, uint64_t rows) 
 }
 
 // Effect: a float weight [rows][columns] kept in `tensor` as F32, BF16 or F16; `dtype` is what it really has.
-inline Spec plain(uint64_t experts, uint64_t rows, uint64_t columns, const std::string& tensor, uint32_t dtype,
-                  bool transposed = false) {
+inline Spec plain(uint64_t experts, uint64_t rows, uint64_t columns, const std::string& tensor,
+                  uint32_t dtype, bool transposed = false) {
     Spec spec(experts, rows, columns);
     const uint32_t encoding = encoding_of(dtype), bits = encoding == MORTISE_ENCODING_F32 ? 32 : 16;
     const uint64_t outer = transposed ? columns : rows, inner = transposed ? rows : columns;
-    mortise_field& codes = spec.codes(tensor, encoding, bits, float_dtypes,
-                                      {experts > 1 ? shape_of({experts, outer, inner}) : shape_of({outer, inner})});
+    mortise_field& codes =
+        spec.codes(tensor, encoding, bits, float_dtypes,
+                   {experts > 1 ? shape_of({experts, outer, inner}) : shape_of({outer, inner})});
     codes.encoding = MORTISE_ENCODING_AS_DTYPE;
     codes.bits = 0;
     codes.flags = MORTISE_FIELD_FINITE;
@@ -181,7 +186,8 @@ inline Spec plain(const Checkpoint& checkpoint, const mortise_module& module) {
 }
 
 // Effect: 8-bit float codes [rows][columns] with one scale per row, kept as [rows] or [rows][1].
-inline Spec float8_rows(uint64_t rows, uint64_t columns, const std::string& weight, const std::string& scale) {
+inline Spec float8_rows(uint64_t rows, uint64_t columns, const std::string& weight,
+                        const std::string& scale) {
     Spec spec(1, rows, columns);
     spec.codes(weight, MORTISE_ENCODING_E4M3, 8, {MORTISE_DTYPE_F8_E4M3}, {shape_of({rows, columns})}).flags =
         MORTISE_FIELD_FINITE;

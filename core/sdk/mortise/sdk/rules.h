@@ -43,7 +43,8 @@ class Rules {
             const Config node = list.at(i);
             const auto text = node.as<std::string>();
             const Pattern pattern = parse(text);
-            rules_.push_back({pattern.kind, pattern.text, key + "[" + std::to_string(i) + "] = " + text, node, text == "lm_head"});
+            rules_.push_back({pattern.kind, pattern.text, key + "[" + std::to_string(i) + "] = " + text, node,
+                              text == "lm_head"});
         }
     }
 

@@ -38,7 +38,8 @@ class Scheme {
     virtual ~Scheme() = default;
     // Effect: fills `answer`, usually by say(). What it points to lives until the next call.
     virtual void module(const mortise_module& module, mortise_answer& answer) = 0;
-    virtual void cache(std::string_view attention, uint64_t kv_heads, uint64_t head_dim, mortise_cache_answer& answer) {
+    virtual void cache(std::string_view attention, uint64_t kv_heads, uint64_t head_dim,
+                       mortise_cache_answer& answer) {
         (void)attention, (void)kv_heads, (void)head_dim, (void)answer;
     }
     virtual void rules(mortise_rule_visitor visit, void* context) { (void)visit, (void)context; }
@@ -46,7 +47,8 @@ class Scheme {
   protected:
     const Checkpoint& checkpoint() const { return checkpoint_; }
     // Effect: the answer: this spec, by this rule; the note is a contradiction or a choice worth reporting.
-    void say(mortise_answer& answer, Spec spec, bool is_plain, std::string rule, std::string note = {}, Config node = {}) {
+    void say(mortise_answer& answer, Spec spec, bool is_plain, std::string rule, std::string note = {},
+             Config node = {}) {
         spec_ = std::move(spec);
         answer.plain = is_plain ? 1 : 0;
         answer.rule = spec_.keep(std::move(rule));
@@ -54,8 +56,8 @@ class Scheme {
         answer.node = node.node();
         answer.spec = &spec_.abi();
     }
-    void say_plain(const mortise_module& module, mortise_answer& answer, std::string rule, std::string note = {},
-                   Config node = {}) {
+    void say_plain(const mortise_module& module, mortise_answer& answer, std::string rule,
+                   std::string note = {}, Config node = {}) {
         say(answer, plain(checkpoint_, module), true, std::move(rule), std::move(note), node);
     }
 
@@ -73,11 +75,28 @@ class CacheFields {
     mortise_field& scale(char letter, std::string tensor, uint64_t per_head = 0) {
         letters_.push_back(letter);
         const uint64_t rows = per_head == 0 ? 1 : per_head;
-        mortise_field& field = fields_.field(MORTISE_ROLE_SCALE, std::move(tensor), float_dtypes, {shape_of({rows})});
+        mortise_field& field =
+            fields_.field(MORTISE_ROLE_SCALE, std::move(tensor), float_dtypes, {shape_of({rows})});
         field.shapes[field.n_shapes++] = per_head == 0 ? shape_of({}) : shape_of({rows, 1, 1});
         field.rows = rows;
         field.flags = MORTISE_FIELD_FINITE | MORTISE_FIELD_POSITIVE;
         return field;
+    }
+    // Effect: static 8-bit float scales of k, v and (if stored) q beside the attention, or under the old name
+    // beside the projections. coded: the config says that the cache is quantized, so k and v must be there.
+    void answer(const Checkpoint& checkpoint, std::string_view attention, bool coded, uint64_t per_head,
+                std::string rule, mortise_cache_answer& answer) {
+        clear();
+        for (const char letter : {'k', 'v', 'q'}) {
+            const std::string ours = std::string(attention) + "." + letter + "_scale";
+            const std::string old = std::string(attention) + "." + letter + "_proj.output_scale";
+            const bool is_old = !checkpoint.has(ours) && checkpoint.has(old);
+            if ((letter == 'q' || !coded) && !is_old && !checkpoint.has(ours)) continue;
+            scale(letter, is_old ? old : ours, letter == 'q' ? 0 : per_head);
+        }
+        answer.per_head = per_head != 0 ? 1 : 0;
+        say(answer, coded ? MORTISE_ENCODING_E4M3 : MORTISE_ENCODING_AS_DTYPE, coded ? 8 : 0,
+            std::move(rule));
     }
     void say(mortise_cache_answer& answer, uint32_t encoding, uint32_t bits, std::string rule) {
         answer.rule = fields_.keep(std::move(rule));
@@ -113,7 +132,8 @@ struct SchemeThunks {
     static mortise_status module(void* model, const mortise_module* module, mortise_answer* out) {
         return guard([&] { static_cast<Scheme*>(model)->module(*module, *out); });
     }
-    static mortise_status cache(void* model, mortise_str attention, uint64_t kv_heads, uint64_t head_dim, mortise_cache_answer* out) {
+    static mortise_status cache(void* model, mortise_str attention, uint64_t kv_heads, uint64_t head_dim,
+                                mortise_cache_answer* out) {
         return guard([&] { static_cast<Scheme*>(model)->cache(view(attention), kv_heads, head_dim, *out); });
     }
     static void rules(void* model, mortise_rule_visitor visit, void* context) {

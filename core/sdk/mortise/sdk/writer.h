@@ -46,36 +46,71 @@ class Options {
         }
         return otherwise;
     }
+    // Effect: the dtype of "key=bf16", f16 or f32; 0 when it is not given. Errors: another word.
+    uint32_t take_dtype(const std::string& key) {
+        const std::string word = take(key);
+        if (word.empty()) return 0;
+        if (word == "bf16") return MORTISE_DTYPE_BF16;
+        if (word == "f16") return MORTISE_DTYPE_F16;
+        if (word == "f32") return MORTISE_DTYPE_F32;
+        throw Refused({.what = "unknown value of the option '" + key + "'",
+                       .expected = "bf16, f16 or f32",
+                       .found = word});
+    }
     // Errors: Refused, naming an option that nobody took. `known` says what there is.
     void finish(const std::string& known) const {
         if (left_.empty()) return;
         const auto& [key, value] = *left_.begin();
-        throw Refused({.what = "unknown option '" + key + (value.empty() ? "'" : "=" + value + "'"), .expected = known});
+        throw Refused({.what = "unknown option '" + key + (value.empty() ? "'" : "=" + value + "'"),
+                       .expected = known});
     }
 
   private:
     std::map<std::string, std::string> left_;
 };
 
+// Effect: scale = amax / divisor, codes = round(weight / scale) within [low, high]; all in `compute`.
+inline mortise_quantizer symmetric_recipe(uint32_t compute, double divisor, double low, double high) {
+    auto recipe = make<mortise_quantizer>();
+    recipe.method = 1;
+    recipe.compute = compute;
+    recipe.divisor = divisor;
+    recipe.code_min = low;
+    recipe.code_max = high;
+    recipe.clamp = 1;
+    return recipe;
+}
+// Effect: scale = (max - min) / (high - low), `zero_scale` for a group without a spread, and a zero point.
+inline mortise_quantizer asymmetric_recipe(uint32_t compute, double low, double high, double zero_scale) {
+    mortise_quantizer recipe = symmetric_recipe(compute, 0, low, high);
+    recipe.method = 2;
+    recipe.zero_scale = zero_scale;
+    return recipe;
+}
+
 class SchemeWriter {
   public:
     explicit SchemeWriter(const Checkpoint& source) : source_(source) {}
     virtual ~SchemeWriter() = default;
-    // Effect: fills `target`, usually by write() or write_plain(). What it points to lives until the next call.
-    virtual void target(const mortise_module& module, const mortise_spec& current, mortise_target& target) = 0;
+    // Effect: fills `target`, usually by write() or write_plain(). What it points to lives until the next
+    // call.
+    virtual void target(const mortise_module& module, const mortise_spec& current,
+                        mortise_target& target) = 0;
     // Effect: JSON text of the quantization_config member; "" = none.
     virtual std::string config() { return {}; }
 
   protected:
     static std::string name_of(const mortise_module& module) { return std::string(view(module.canonical)); }
-    // Effect: the dtype in which a float field of the source is stored; `otherwise` when it is no plain float.
+    // Effect: the dtype in which a float field of the source is stored; `otherwise` when it is no plain
+    // float.
     uint32_t source_dtype(const mortise_spec& current, uint32_t role, uint32_t otherwise) const {
         for (uint32_t f = 0; f < current.n_fields; ++f) {
             if (current.fields[f].role != role) continue;
             const auto tensor = source_.tensor(view(current.fields[f].tensor));
             if (tensor && is_float(tensor->dtype)) return tensor->dtype;
             const uint32_t encoding = current.fields[f].encoding;
-            if (encoding >= MORTISE_ENCODING_F16 && encoding <= MORTISE_ENCODING_F32) return dtype_of(encoding);
+            if (encoding >= MORTISE_ENCODING_F16 && encoding <= MORTISE_ENCODING_F32)
+                return dtype_of(encoding);
         }
         return otherwise;
     }
@@ -99,8 +134,8 @@ class SchemeWriter {
         target.quantizer = recipe;
     }
     // Effect: a float weight of `dtype`.
-    void write_plain(const mortise_module& module, const mortise_spec& current, mortise_target& target, uint32_t dtype,
-                     std::string reason) {
+    void write_plain(const mortise_module& module, const mortise_spec& current, mortise_target& target,
+                     uint32_t dtype, std::string reason) {
         Spec spec = plain(module.experts, module.rows, module.columns, name_of(module) + ".weight", dtype);
         keep_bias(spec, module, current);
         target.plain = 1;
@@ -110,6 +145,13 @@ class SchemeWriter {
         store_as(*spec.find(MORTISE_ROLE_CODES), dtype);
         write(target, std::move(spec), recipe);
     }
+    // Effect: a float weight of the dtype that the source has, BF16 if its weights are coded.
+    void keep_plain(const mortise_module& module, const mortise_spec& current, mortise_target& target,
+                    std::string reason) {
+        write_plain(module, current, target,
+                    is_plain(current) ? dtype_of(current.encoding) : uint32_t{MORTISE_DTYPE_BF16},
+                    std::move(reason));
+    }
     const Checkpoint& source() const { return source_; }
 
   private:
@@ -117,18 +159,57 @@ class SchemeWriter {
     Spec spec_;
 };
 
+// A dialect that quantizes linears only: embeddings, heads, stacks of experts and linears that do not fit
+// stay floats. Derive, answer linear().
+class LinearWriter : public SchemeWriter {
+  public:
+    using SchemeWriter::SchemeWriter;
+    void target(const mortise_module& module, const mortise_spec& current, mortise_target& target) final {
+        if (module.kind == MORTISE_MODULE_HEAD) heads_.push_back(name_of(module));
+        if (module.kind != MORTISE_MODULE_LINEAR)
+            return keep_plain(module, current, target, "embedding and head stay floats");
+        const std::string why = module.experts != 1 ? "stacked experts stay floats" : why_plain(module);
+        if (why.empty()) return linear(module, current, target);
+        linears_.push_back(name_of(module));
+        keep_plain(module, current, target, why);
+    }
+
+  protected:
+    virtual void linear(const mortise_module& module, const mortise_spec& current,
+                        mortise_target& target) = 0;
+    // Effect: why this linear cannot be written; "" = it can.
+    virtual std::string why_plain(const mortise_module& module) const {
+        (void)module;
+        return {};
+    }
+    // Modules left as floats so far.
+    const std::vector<std::string>& plain_heads() const { return heads_; }
+    const std::vector<std::string>& plain_linears() const { return linears_; }
+
+  private:
+    std::vector<std::string> heads_, linears_;
+};
+// Effect: names as a JSON list.
+inline std::string json_list(const std::vector<std::string>& names) {
+    std::string list;
+    for (const std::string& name : names) list += (list.empty() ? "\"" : ",\"") + name + "\"";
+    return "[" + list + "]";
+}
+
 namespace detail {
 
 template <class Writer>
 struct WriterThunks {
-    static mortise_status open(const mortise_checkpoint* source, const mortise_option* options, uint64_t count, void** out) {
+    static mortise_status open(const mortise_checkpoint* source, const mortise_option* options,
+                               uint64_t count, void** out) {
         return guard([&] {
             Options given(options, count);
             *out = static_cast<SchemeWriter*>(new Writer(Checkpoint(source), given));
         });
     }
     static void close(void* writer) { delete static_cast<SchemeWriter*>(writer); }
-    static mortise_status target(void* writer, const mortise_module* module, const mortise_spec* current, mortise_target* out) {
+    static mortise_status target(void* writer, const mortise_module* module, const mortise_spec* current,
+                                 mortise_target* out) {
         return guard([&] { static_cast<SchemeWriter*>(writer)->target(*module, *current, *out); });
     }
     static mortise_status config(void* writer, mortise_text_visitor emit, void* context) {
