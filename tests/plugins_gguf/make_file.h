@@ -1,6 +1,7 @@
 // Writes GGUF files for tests, sound or not: what is put in is what stands there.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -38,6 +39,7 @@ struct GgufTensor {
     uint32_t type = 0;
     uint64_t bytes = 0;
     int64_t shift = 0;  // moves it from where it belongs
+    std::string data;   // zeros where it is shorter
 };
 
 // A file by its members. render() lays everything out as the format says.
@@ -70,9 +72,10 @@ class GgufMaker {
         return *this;
     }
     GgufMaker& tensor(std::string name, std::vector<uint64_t> extent, uint32_t type, uint64_t bytes) {
-        tensors.push_back({std::move(name), std::move(extent), type, bytes});
+        tensors.push_back({std::move(name), std::move(extent), type, bytes, 0, {}});
         return *this;
     }
+    GgufTensor& at(std::string_view name) { return *std::ranges::find(tensors, name, &GgufTensor::name); }
 
     std::string render(uint64_t alignment = 32) const {
         GgufBytes out;
@@ -85,7 +88,12 @@ class GgufMaker {
             offset = (offset + tensor.bytes + alignment - 1) / alignment * alignment;
         }
         std::string bytes = out.bytes();
-        bytes.resize((bytes.size() + alignment - 1) / alignment * alignment + offset);
+        bytes.resize((bytes.size() + alignment - 1) / alignment * alignment);
+        for (const GgufTensor& tensor : tensors) {
+            const size_t end = bytes.size() + (tensor.bytes + alignment - 1) / alignment * alignment;
+            bytes += tensor.data;
+            bytes.resize(end);
+        }
         return bytes + tail;
     }
 
