@@ -55,6 +55,7 @@ Engine::Engine(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 Engine::~Engine() = default;
 
 Result<std::unique_ptr<Engine>> Engine::make(std::shared_ptr<const load::Model> model, Team& team) {
+    MORTISE_INVARIANT(model->plan().max_rows > 0);
     try {
         MORTISE_TRY(Cache cache, Cache::make(*model));
         auto rep = std::make_unique<Rep>(std::move(model), team, std::move(cache));

@@ -36,12 +36,39 @@ uint64_t address_space_left() {
     return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 }
 
+// The number in a file of one line; all ones for "max" and for no file.
+uint64_t number_in(const std::string& path) {
+    std::ifstream file(path);
+    uint64_t number = 0;
+    return file >> number ? number : ~uint64_t{0};
+}
+
+// The line "0::/user.slice/..." names the group below the mount point.
+std::string control_group() {
+    std::ifstream file("/proc/self/cgroup");
+    for (std::string line; std::getline(file, line);)
+        if (line.starts_with("0::")) return "/sys/fs/cgroup" + line.substr(3);
+    return "/sys/fs/cgroup";
+}
+
 }  // namespace
+
+uint64_t control_group_left(const std::string& folder) {
+    const uint64_t most = number_in(folder + "/memory.max"), used = number_in(folder + "/memory.current");
+    if (most == ~uint64_t{0} || used == ~uint64_t{0}) return ~uint64_t{0};
+    std::ifstream file(folder + "/memory.stat");
+    uint64_t cached = 0, bytes = 0;
+    for (std::string word; file >> word >> bytes;)
+        if (word == "inactive_file" || word == "active_file") cached += bytes;
+    const uint64_t kept = used > cached ? used - cached : 0;
+    return most > kept ? most - kept : 0;
+}
 
 MemoryLimit memory_limit() {
     MemoryLimit limit{available(), "MemAvailable"};
-    const uint64_t space = address_space_left();
+    const uint64_t space = address_space_left(), group = control_group_left(control_group());
     if (space < limit.bytes) limit = {space, "RLIMIT_AS"};
+    if (group < limit.bytes) limit = {group, "the control group's memory.max"};
     return limit;
 }
 

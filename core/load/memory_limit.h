@@ -14,8 +14,12 @@ struct MemoryLimit {
     std::string name;  // "MemAvailable"
 };
 
-// Effect: the tightest of MemAvailable (/proc/meminfo) and what RLIMIT_AS leaves; no limit where neither is known.
+// Effect: the tightest of MemAvailable (/proc/meminfo), what RLIMIT_AS leaves, and what the control group leaves
+// (cgroup v2; page cache counts as free, the kernel drops it first); no limit where none is known.
 MemoryLimit memory_limit();
+
+// Effect: bytes that the control group in `folder` leaves; all ones where it sets no limit.
+uint64_t control_group_left(const std::string& folder);
 
 // Errors: out_of_memory, with what the plan needs by kind, and what there is.
 Status check_memory(const plan::Memory& needed, const MemoryLimit& limit);

@@ -7,7 +7,7 @@ namespace {
 
 constexpr uint64_t tile_target = 1u << 20;        // bytes of a thread's tile
 constexpr uint64_t shared_read_from = 4u << 20;   // smaller tensors are read by one thread
-constexpr uint64_t window_slack = 4;              // a window may hold this many times the rows of a tile
+constexpr uint64_t tiles_per_thread = 4;          // at least, so that uneven tiles even out
 
 // Fields that say nothing about the weights of a part: dropped, or checked by the plan's obligations alone.
 bool skipped(const quant::Field& field) {
@@ -143,7 +143,7 @@ Status SourceReader::read(const quant::TileRequest& request, Scratch& scratch) c
 uint64_t SourceReader::tile_rows(uint64_t rows, uint32_t row_tile, int threads) const {
     const uint64_t step = std::max<uint32_t>(row_tile, 1);
     uint64_t fit = std::max<uint64_t>(1, tile_target / std::max<uint64_t>(1, reader_->tile_bytes(1)));
-    const auto parts = static_cast<uint64_t>(threads) * window_slack;
+    const auto parts = static_cast<uint64_t>(threads) * tiles_per_thread;
     fit = std::min(fit, (rows + parts - 1) / parts);
     return std::max<uint64_t>(step, fit / step * step);
 }

@@ -175,5 +175,18 @@ TEST(MemoryLimit, ExactlyFittingIsEnough) {
     EXPECT_FALSE(check_memory(memory, {119, "test"}));
 }
 
+TEST(MemoryLimit, TheControlGroupLeavesItsLimitLessWhatIsNoCache) {
+    const testing::TemporaryFolder folder;
+    EXPECT_EQ(control_group_left(folder.path()), ~uint64_t{0});
+    std::ofstream(folder.path() + "/memory.max") << "max\n";
+    std::ofstream(folder.path() + "/memory.current") << "900\n";
+    std::ofstream(folder.path() + "/memory.stat") << "anon 600\ninactive_file 200\nactive_file 100\n";
+    EXPECT_EQ(control_group_left(folder.path()), ~uint64_t{0});
+    std::ofstream(folder.path() + "/memory.max") << "1000\n";
+    EXPECT_EQ(control_group_left(folder.path()), 400u);
+    std::ofstream(folder.path() + "/memory.max") << "500\n";
+    EXPECT_EQ(control_group_left(folder.path()), 0u);
+}
+
 }  // namespace
 }  // namespace mortise::load
