@@ -29,7 +29,7 @@ Spread spread(std::vector<double> values);
 struct BenchResult {
     Spread prefill_tps, decode_tps;        // tokens per second
     Spread read_gbps, matrix_tflops;       // probes; 0 when no provider measures them
-    std::string matrix_name;               // what the matrix probe is: "AMX bf16", "AVX-512 BF16", ...
+    std::string matrix_name;               // what the matrix probe says it measured
     Spread decode_share, prefill_share;    // of the probes around them
     uint64_t bytes_per_token = 0;          // stored bytes of the layers and the output matrix
     uint64_t matrix_parameters = 0;        // weights of the layers' matrices
