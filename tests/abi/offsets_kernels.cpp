@@ -1,0 +1,150 @@
+// Offsets of abi_kernels.h, pinned: see pins.h.
+#include "abi/pins.h"
+
+AT_LEAST(mortise_device, 40);
+OFFSET(mortise_device, head, 0);
+OFFSET(mortise_device, kind, 8);
+OFFSET(mortise_device, index, 12);
+OFFSET(mortise_device, memory, 16);
+OFFSET(mortise_device, name, 24);
+
+AT_LEAST(mortise_address, 16);
+OFFSET(mortise_address, base, 0);
+OFFSET(mortise_address, offset, 8);
+
+AT_LEAST(mortise_kernel_part, 80);
+OFFSET(mortise_kernel_part, head, 0);
+OFFSET(mortise_kernel_part, spec, 8);
+OFFSET(mortise_kernel_part, experts, 16);
+OFFSET(mortise_kernel_part, rows, 24);
+OFFSET(mortise_kernel_part, columns, 32);
+OFFSET(mortise_kernel_part, first_row, 40);
+OFFSET(mortise_kernel_part, first_column, 48);
+OFFSET(mortise_kernel_part, column_group, 56);
+OFFSET(mortise_kernel_part, indexed, 64);
+OFFSET(mortise_kernel_part, has_bias, 68);
+OFFSET(mortise_kernel_part, row_scales_vary, 72);
+OFFSET(mortise_kernel_part, reserved, 76);
+
+AT_LEAST(mortise_problem, 88);
+OFFSET(mortise_problem, head, 0);
+OFFSET(mortise_problem, kind, 8);
+OFFSET(mortise_problem, gather, 12);
+OFFSET(mortise_problem, activations, 16);
+OFFSET(mortise_problem, cache_encoding, 20);
+OFFSET(mortise_problem, n_attrs, 24);
+OFFSET(mortise_problem, n_inputs, 28);
+OFFSET(mortise_problem, n_outputs, 32);
+OFFSET(mortise_problem, n_parts, 36);
+OFFSET(mortise_problem, attrs, 40);
+OFFSET(mortise_problem, input_widths, 48);
+OFFSET(mortise_problem, output_widths, 56);
+OFFSET(mortise_problem, parts, 64);
+OFFSET(mortise_problem, max_rows, 72);
+OFFSET(mortise_problem, threads, 80);
+OFFSET(mortise_problem, device_kind, 84);
+
+AT_LEAST(mortise_bid, 256);
+OFFSET(mortise_bid, head, 0);
+OFFSET(mortise_bid, score, 8);
+OFFSET(mortise_bid, row_tile, 12);
+OFFSET(mortise_bid, workspace, 16);
+OFFSET(mortise_bid, alignment, 24);
+OFFSET(mortise_bid, name, 32);
+OFFSET(mortise_bid, reason, 96);
+
+AT_LEAST(mortise_tile, 144);
+OFFSET(mortise_tile, head, 0);
+OFFSET(mortise_tile, spec, 8);
+OFFSET(mortise_tile, expert, 16);
+OFFSET(mortise_tile, row, 24);
+OFFSET(mortise_tile, rows, 32);
+OFFSET(mortise_tile, columns, 40);
+OFFSET(mortise_tile, codes, 48);
+OFFSET(mortise_tile, plain, 56);
+OFFSET(mortise_tile, plain_encoding, 64);
+OFFSET(mortise_tile, groups, 68);
+OFFSET(mortise_tile, group_size, 72);
+OFFSET(mortise_tile, phase, 80);
+OFFSET(mortise_tile, group_of_column, 88);
+OFFSET(mortise_tile, scale, 96);
+OFFSET(mortise_tile, zero, 104);
+OFFSET(mortise_tile, zero_constant, 112);
+OFFSET(mortise_tile, reserved, 116);
+OFFSET(mortise_tile, addend, 120);
+OFFSET(mortise_tile, table, 128);
+OFFSET(mortise_tile, cast_scale, 136);
+
+AT_LEAST(mortise_extras, 88);
+OFFSET(mortise_extras, head, 0);
+OFFSET(mortise_extras, bias, 8);
+OFFSET(mortise_extras, pre_scale, 16);
+OFFSET(mortise_extras, rotation, 24);
+OFFSET(mortise_extras, input_scale, 32);
+OFFSET(mortise_extras, input_zero_point, 40);
+OFFSET(mortise_extras, input_scale2, 48);
+OFFSET(mortise_extras, low_rank_a, 56);
+OFFSET(mortise_extras, low_rank_b, 64);
+OFFSET(mortise_extras, low_rank, 72);
+OFFSET(mortise_extras, cast_scale, 80);
+
+AT_LEAST(mortise_cache, 72);
+OFFSET(mortise_cache, head, 0);
+OFFSET(mortise_cache, k, 8);
+OFFSET(mortise_cache, v, 24);
+OFFSET(mortise_cache, encoding, 40);
+OFFSET(mortise_cache, block_slots, 44);
+OFFSET(mortise_cache, k_scale, 48);
+OFFSET(mortise_cache, v_scale, 56);
+OFFSET(mortise_cache, scales_per_head, 64);
+OFFSET(mortise_cache, reserved, 68);
+
+AT_LEAST(mortise_batch, 64);
+OFFSET(mortise_batch, head, 0);
+OFFSET(mortise_batch, rows, 8);
+OFFSET(mortise_batch, n_sequences, 12);
+OFFSET(mortise_batch, tokens, 16);
+OFFSET(mortise_batch, positions, 24);
+OFFSET(mortise_batch, first_row, 32);
+OFFSET(mortise_batch, lengths, 40);
+OFFSET(mortise_batch, block_tables, 48);
+OFFSET(mortise_batch, blocks_per_sequence, 56);
+OFFSET(mortise_batch, reserved, 60);
+
+AT_LEAST(mortise_team, 32);
+OFFSET(mortise_team, head, 0);
+OFFSET(mortise_team, rank, 8);
+OFFSET(mortise_team, size, 12);
+OFFSET(mortise_team, barrier, 16);
+OFFSET(mortise_team, context, 24);
+
+AT_LEAST(mortise_arguments, 96);
+OFFSET(mortise_arguments, head, 0);
+OFFSET(mortise_arguments, op, 8);
+OFFSET(mortise_arguments, rows, 12);
+OFFSET(mortise_arguments, batch, 16);
+OFFSET(mortise_arguments, inputs, 24);
+OFFSET(mortise_arguments, outputs, 32);
+OFFSET(mortise_arguments, packed, 40);
+OFFSET(mortise_arguments, weights, 48);
+OFFSET(mortise_arguments, cache, 56);
+OFFSET(mortise_arguments, workspace, 64);
+OFFSET(mortise_arguments, stream, 80);
+OFFSET(mortise_arguments, n_weights, 88);
+OFFSET(mortise_arguments, reserved, 92);
+
+AT_LEAST(mortise_kernels_v1, 112);
+OFFSET(mortise_kernels_v1, head, 0);
+OFFSET(mortise_kernels_v1, devices, 8);
+OFFSET(mortise_kernels_v1, alloc, 16);
+OFFSET(mortise_kernels_v1, free, 24);
+OFFSET(mortise_kernels_v1, bid, 32);
+OFFSET(mortise_kernels_v1, packed_bytes, 40);
+OFFSET(mortise_kernels_v1, create, 48);
+OFFSET(mortise_kernels_v1, destroy, 56);
+OFFSET(mortise_kernels_v1, pack, 64);
+OFFSET(mortise_kernels_v1, seal, 72);
+OFFSET(mortise_kernels_v1, run, 80);
+OFFSET(mortise_kernels_v1, accepts_file_layout, 88);
+OFFSET(mortise_kernels_v1, fill, 96);
+OFFSET(mortise_kernels_v1, probe, 104);
