@@ -16,7 +16,7 @@ namespace {
 using testing::plane;
 
 constexpr uint32_t ROW = MORTISE_SOURCE_ROW, COLUMN = MORTISE_SOURCE_COLUMN, BIT = MORTISE_SOURCE_BIT,
-                   EXPERT = MORTISE_SOURCE_EXPERT, ROWS = MORTISE_SOURCE_ROW_STREAM,
+                   EXPERT = MORTISE_SOURCE_EXPERT,
                    COLUMNS = MORTISE_SOURCE_COLUMN_STREAM, FLAT = MORTISE_SOURCE_FLAT;
 
 // The definition, element by element.
