@@ -23,6 +23,10 @@ void check(const Resolved& resolved, const Deployment& out, Problems& problems) 
         problems.add(contradiction(resolved, "model.name", "a deployment names its model once",
                                    "leave out model.path or model.name"));
     }
+    if (out.plugins.allow && out.plugins.allow->empty()) {
+        problems.add(contradiction(resolved, "plugins.allow", "an empty list allows no plugin at all",
+                                   "leave it out to allow every plugin"));
+    }
     if (out.tensor_parallel.rank >= out.tensor_parallel.size) {
         problems.add(contradiction(resolved, "tensor_parallel.rank", "the rank lies outside the split",
                                    fmt::format("use a rank below {}", out.tensor_parallel.size)));
@@ -38,6 +42,7 @@ void check(const Resolved& resolved, const Deployment& out, Problems& problems) 
 
 Plugins make_plugins(const Resolved& resolved) {
     Plugins out;
+    out.plugin_dir = resolved.list("plugins.plugin_dir");
     out.search_path = resolved.list("plugins.search_path");
     out.user_dir = resolved.flag("plugins.user_dir");
     if (!resolved.is_default("plugins.allow")) out.allow = resolved.list("plugins.allow");
@@ -86,10 +91,8 @@ Result<Deployment> make_deployment(const Resolved& resolved) {
     out.quantize_online = resolved.text("model.quantize_online");
     out.accept_config_keys = resolved.list("model.accept_config_keys");
     out.accept_missing_head = resolved.flag("model.accept_missing_head");
-    out.mmap = resolved.flag("model.mmap");
     out.plugins = make_plugins(resolved);
     out.device = resolved.text("device.kind");
-    out.device_index = static_cast<uint32_t>(resolved.integer("device.index"));
     auto threads = static_cast<uint32_t>(resolved.integer("device.threads"));
     out.threads = threads == 0 ? static_cast<uint32_t>(usable_cpus()) : threads;
     out.reference_kernels = resolved.text("kernels.mode") == "reference";

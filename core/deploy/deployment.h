@@ -15,12 +15,13 @@
 namespace mortise::deploy {
 
 struct Plugins {
-    std::vector<std::string> search_path;  // absolute, or relative to the working directory
+    std::vector<std::string> plugin_dir;   // searched first
+    std::vector<std::string> search_path;  // searched before the installed ones
     bool user_dir = false;
     std::optional<std::vector<std::string>> allow;  // set: everything else is off
     std::vector<std::string> deny, disable;
     std::map<std::string, Pin> pins;            // by plugin id
-    std::map<std::string, std::string> select;  // tie -> plugin id
+    std::map<std::string, std::string> select;  // "scheme:NAME" -> plugin id that wins a tie
 };
 
 struct TensorParallel {
@@ -47,10 +48,8 @@ struct Deployment {
     std::string quantize_online;  // id; empty = as published
     std::vector<std::string> accept_config_keys;
     bool accept_missing_head = false;
-    bool mmap = false;
     Plugins plugins;
-    std::string device;  // "auto" or a kind
-    uint32_t device_index = 0;
+    std::string device;    // "auto" or a kind
     uint32_t threads = 1;  // resolved: never 0
     bool reference_kernels = false;
     std::string activations;  // exact | as-specified | fast

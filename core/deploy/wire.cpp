@@ -1,44 +1,73 @@
 #include "deploy/wire.h"
 
+#include <filesystem>
+
+#include "base/codes.h"
+
 namespace mortise::deploy {
 
-registry::Options registry_options(const Deployment& deployment) {
-    const Plugins& plugins = deployment.plugins;
-    registry::Options options;
-    options.search.directories = plugins.search_path;
-    options.search.user_directory = plugins.user_dir;
-    options.deny = plugins.deny;
-    options.disable = plugins.disable;
-    if (plugins.allow) options.allow = *plugins.allow;
-    options.prefer = plugins.select;
-    for (const auto& [id, pin] : plugins.pins) {
-        if (!pin.version.empty()) options.pin_version[id] = pin.version;
-        if (!pin.sha256.empty()) options.pin_sha256[id] = pin.sha256;
+namespace {
+
+std::vector<std::string> absolute(const std::vector<std::string>& paths) {
+    std::vector<std::string> out;
+    for (const std::string& path : paths) {
+        std::error_code error;
+        out.push_back(std::filesystem::absolute(path, error).lexically_normal().string());
     }
-    return options;
+    return out;
+}
+
+uint32_t activations_of(const std::string& name) {
+    if (name == "exact") return MORTISE_ACTIVATIONS_EXACT;
+    return name == "fast" ? MORTISE_ACTIVATIONS_FAST : MORTISE_ACTIVATIONS_AS_SPECIFIED;
+}
+
+}  // namespace
+
+registry::Options registry_options(const Deployment& deployment) {
+    registry::Options out;
+    const Plugins& plugins = deployment.plugins;
+    out.search.directories = absolute(plugins.plugin_dir);
+    out.search.deployment = absolute(plugins.search_path);
+    out.search.user_directory = plugins.user_dir;
+    out.deny = plugins.deny;
+    out.disable = plugins.disable;
+    if (plugins.allow) out.allow = *plugins.allow;
+    for (const auto& [id, pin] : plugins.pins) {
+        if (!pin.version.empty()) out.pin_version.emplace(id, pin.version);
+        if (!pin.sha256.empty()) out.pin_sha256.emplace(id, pin.sha256);
+    }
+    out.prefer = plugins.select;
+    return out;
 }
 
 Result<plan::Options> plan_options(const Deployment& deployment) {
-    plan::Options options;
-    options.scheme = deployment.scheme;
-    options.rank = deployment.tensor_parallel.rank;
-    options.size = deployment.tensor_parallel.size;
-    options.reference_kernels = deployment.reference_kernels;
-    options.prefer = deployment.prefer_kernels;
-    options.forbid = deployment.forbid_kernels;
-    options.cache_dtype = deployment.cache_dtype.empty() ? "auto" : deployment.cache_dtype;
-    options.max_length = deployment.max_model_len;
-    options.threads = deployment.threads;
-    options.accept_missing_head = deployment.accept_missing_head;
-    options.accepted_config_keys.insert(deployment.accept_config_keys.begin(), deployment.accept_config_keys.end());
-    if (deployment.activations == "exact") options.activations = MORTISE_ACTIVATIONS_EXACT;
-    if (deployment.activations == "fast") options.activations = MORTISE_ACTIVATIONS_FAST;
-    if (!deployment.device.empty() && deployment.device != "auto" && deployment.device != "cpu")
+    if (!deployment.quantize_online.empty()) {
+        return fail(Problem{.code = Code::unsupported_variant,
+                            .what = "weights cannot be quantized while they are loaded",
+                            .found = "quantize_online = " + deployment.quantize_online,
+                            .fix = "write a quantized checkpoint with mortise convert, and run that"});
+    }
+    if (deployment.device != "auto" && deployment.device != "cpu") {
         return fail(Problem{.code = Code::device_missing,
-                            .what = "no provider drives device '" + deployment.device + "'",
+                            .what = "no such device",
                             .expected = "auto or cpu",
-                            .found = deployment.device});
-    return options;
+                            .found = "'" + deployment.device + "'"});
+    }
+    plan::Options out;
+    out.scheme = deployment.scheme;
+    out.rank = deployment.tensor_parallel.rank;
+    out.size = deployment.tensor_parallel.size;
+    out.reference_kernels = deployment.reference_kernels;
+    out.prefer = deployment.prefer_kernels;
+    out.forbid = deployment.forbid_kernels;
+    out.activations = activations_of(deployment.activations);
+    out.cache_dtype = deployment.cache_dtype;
+    out.max_length = deployment.max_model_len;
+    out.threads = deployment.threads;
+    out.accepted_config_keys = {deployment.accept_config_keys.begin(), deployment.accept_config_keys.end()};
+    out.accept_missing_head = deployment.accept_missing_head;
+    return out;
 }
 
 }  // namespace mortise::deploy

@@ -11,7 +11,8 @@ namespace mortise::deploy {
 
 registry::Options registry_options(const Deployment& deployment);
 
-// Errors: usage for a device or word that no room knows. `path` is left to the caller.
+// Effect: everything but `path`, which is left to the caller. Errors: what a deployment may say and this version
+// cannot do: unsupported_variant (quantizing while loading), device_missing.
 Result<plan::Options> plan_options(const Deployment& deployment);
 
 }  // namespace mortise::deploy

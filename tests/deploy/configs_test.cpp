@@ -99,7 +99,7 @@ TEST(Configs, SchemaAndReaderAgreeOnWhatIsWrong) {
         {head + "sampling: {top_p: 1.5}\n", false},
         {head + "plugins: {pin: {a.b: {}}}\n", false},
         {head + "plugins: {pin: {a.b: {versoin: \"1\"}}}\n", false},
-        {head + "model: {mmap: yes}\n", false},
+        {head + "model: {accept_missing_head: yes}\n", false},
     };
     for (const auto& [text, good] : cases) {
         EXPECT_EQ(reader_accepts(text), good) << text;

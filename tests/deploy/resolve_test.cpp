@@ -83,7 +83,7 @@ TEST(Resolve, PathsAreRelativeToTheFileThatSaysThem) {
 TEST(Resolve, VariablesOfListsAreSplit) {
     auto env = variables({{"MORTISE_PLUGIN_DIR", "/a:/b"}, {"MORTISE_PREFER_KERNELS", "x.y,z"}});
     auto resolved = resolve({.file = "", .flags = {}, .environment = env}).value();
-    EXPECT_EQ(resolved.list("plugins.search_path"), (std::vector<std::string>{"/a", "/b"}));
+    EXPECT_EQ(resolved.list("plugins.plugin_dir"), (std::vector<std::string>{"/a", "/b"}));
     EXPECT_EQ(resolved.list("kernels.prefer"), (std::vector<std::string>{"x.y", "z"}));
 }
 
