@@ -46,6 +46,8 @@ Plugins make_plugins(const Resolved& resolved) {
     out.search_path = resolved.list("plugins.search_path");
     out.user_dir = resolved.flag("plugins.user_dir");
     if (!resolved.is_default("plugins.allow")) out.allow = resolved.list("plugins.allow");
+    out.require_hash = resolved.flag("plugins.require_hash");
+    out.trust_warns = resolved.text("plugins.trust") == "warn";
     out.deny = resolved.list("plugins.deny");
     out.disable = resolved.list("plugins.disable");
     if (const auto* pins = std::get_if<std::map<std::string, Pin>>(&resolved.at("plugins.pin").data))
@@ -85,6 +87,7 @@ Server make_server(const Resolved& resolved) {
 
 Result<Deployment> make_deployment(const Resolved& resolved) {
     Deployment out;
+    out.file = resolved.file();
     out.model =
         resolved.text("model.path").empty() ? resolved.text("model.name") : resolved.text("model.path");
     out.scheme = resolved.text("model.scheme") == "auto" ? "" : resolved.text("model.scheme");

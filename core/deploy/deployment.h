@@ -21,7 +21,9 @@ struct Plugins {
     std::optional<std::vector<std::string>> allow;  // set: everything else is off
     std::vector<std::string> deny, disable;
     std::map<std::string, Pin> pins;            // by plugin id
-    std::map<std::string, std::string> select;  // "scheme:NAME" -> plugin id that wins a tie
+    bool require_hash = false;
+    bool trust_warns = false;  // instead of refusing
+    std::map<std::string, std::string> select;  // "scheme.METHOD" -> plugin id that wins a tie
 };
 
 struct TensorParallel {
@@ -43,6 +45,7 @@ struct Server {
 };
 
 struct Deployment {
+    std::string file;             // deployment file, for messages; empty = none
     std::string model;            // path, or org/name; empty when nothing names one
     std::string scheme;           // id that overrides the choice; empty = by the checkpoint
     std::string quantize_online;  // id; empty = as published

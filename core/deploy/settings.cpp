@@ -33,7 +33,10 @@ constexpr auto table = std::to_array<Setting>({
     {"plugins.deny", "", "", file_only, text_list, "", "", "ids that are never used; patterns"},
     {"plugins.disable", "", "", file_only, text_list, "", "", "ids that are off unless pinned"},
     {"plugins.pin", "", "", file_only, pin_map, "", "", "id: {version, sha256} that must be the one used"},
-    {"plugins.select", "", "", file_only, text_map, "", "", "scheme:NAME: plugin id that wins a tie"},
+    {"plugins.select", "", "", file_only, text_map, "", "", "scheme.METHOD or architecture.NAME: plugin id that wins a tie"},
+
+    {"plugins.require_hash", "", "", file_only, boolean, "", "false", "open only plugins whose sha256 is pinned"},
+    {"plugins.trust", "", "", file_only, text, "deny|warn", "deny", "plugin files that others may write or own"},
 
     {"device.kind", "device", "", planning, text, "", "auto", "kind of device"},
     {"device.threads", "threads", "-t", every_command, integer, "0..1024", "0",

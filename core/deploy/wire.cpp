@@ -32,7 +32,10 @@ registry::Options registry_options(const Deployment& deployment) {
     out.search.user_directory = plugins.user_dir;
     out.deny = plugins.deny;
     out.disable = plugins.disable;
-    if (plugins.allow) out.allow = *plugins.allow;
+    out.allow = plugins.allow;
+    out.trust = plugins.trust_warns ? registry::Policy::warn : registry::Policy::deny;
+    out.require_hash = plugins.require_hash;
+    out.file = deployment.file;
     for (const auto& [id, pin] : plugins.pins) {
         if (!pin.version.empty()) out.pin_version.emplace(id, pin.version);
         if (!pin.sha256.empty()) out.pin_sha256.emplace(id, pin.sha256);

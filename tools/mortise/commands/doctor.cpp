@@ -30,7 +30,7 @@ std::vector<std::string> variables() {
     return out;
 }
 
-void print_json(const Session& session, const Machine& m) {
+void print_json(Session& session, const Machine& m, const registry::Registry& plugins) {
     Version v = version();
     json::Writer out(2);
     out.begin_object().key("schema").value("mortise.doctor/v1");
@@ -45,11 +45,21 @@ void print_json(const Session& session, const Machine& m) {
     out.key("memory_limit").value(m.memory_limit).key("open_files").value(m.open_files);
     out.key("environment").begin_array();
     for (const auto& variable : variables()) out.value(variable);
+    out.end_array().key("plugin_places").begin_array();
+    for (const auto& place : plugins.places()) {
+        out.begin_object().key("path").value(place.path).key("origin").value(place.origin);
+        out.key("used").value(place.used).key("note").value(place.note).end_object();
+    }
+    out.end_array().key("plugins").begin_array();
+    for (const auto& each : plugins.candidates()) {
+        out.begin_object().key("id").value(each.manifest.id).key("version").value(each.manifest.version);
+        out.key("state").value(name(each.state)).end_object();
+    }
     out.end_array().end_object();
     line(out.take());
 }
 
-void print_text(const Session& session, const Machine& m) {
+void print_text(Session& session, const Machine& m, const registry::Registry& plugins) {
     auto row = [](std::string_view name, const std::string& value) {
         line(fmt::format("{:16}{}", name, value));
     };
@@ -63,15 +73,26 @@ void print_text(const Session& session, const Machine& m) {
     if (m.memory_limit > 0) row("memory limit", human_bytes(m.memory_limit) + " by the control group");
     row("open files", fmt::format("{} at most", m.open_files));
     for (const auto& variable : variables()) row("environment", variable);
+    for (const auto& place : plugins.places()) {
+        if (place.used) row("plugin folder", fmt::format("{} ({})", place.path, place.origin));
+    }
+    for (const auto& each : plugins.candidates()) {
+        row("plugin", fmt::format("{} {}, {}", each.manifest.id, each.manifest.version, name(each.state)));
+    }
 }
 
 class Doctor : public Command {
   public:
     Result<int> run(Session& session) override {
-        if (session.json())
-            print_json(session, machine());
-        else
-            print_text(session, machine());
+        MORTISE_TRY(const registry::Registry* plugins, session.registry());
+        if (session.json()) {
+            print_json(session, machine(), *plugins);
+        } else {
+            print_text(session, machine(), *plugins);
+        }
+        Problems problems;
+        for (const Error& broken : plugins->broken_manifests()) problems.add(broken);
+        MORTISE_CHECK(std::move(problems).status());
         return 0;
     }
 };

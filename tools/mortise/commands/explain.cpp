@@ -18,10 +18,12 @@ class Explain : public Command {
 
     Result<int> run(Session& session) override {
         MORTISE_TRY(const auto planned, session.plan(true));
-        MORTISE_TRY(const std::string text,
-                    session.json() ? plan::explain_json(*planned, name_) : plan::explain_text(*planned, name_));
-        if (session.json()) line(text);
-        else print(text);
+        MORTISE_TRY(const std::string text, session.json() ? plan::explain_json(*planned, name_)
+                                                           : plan::explain_text(*planned, name_));
+        if (session.json())
+            line(text);
+        else
+            print(text);
         return 0;
     }
 
@@ -29,14 +31,15 @@ class Explain : public Command {
     std::string name_;
 };
 
-const Registration registration({.name = "explain",
-                                 .summary = "why a layer is what it is: rule, tensors, moves, kernel",
-                                 .examples = "  mortise explain models/my-checkpoint model.layers.0.mlp.down_proj\n"
-                                             "  mortise explain models/my-checkpoint lm_head\n"
-                                             "  mortise explain models/my-checkpoint model.embed_tokens --json\n",
-                                 .uses = Uses::planning,
-                                 .takes_model = true},
-                                make_command<Explain>);
+const Registration registration(
+    {.name = "explain",
+     .summary = "why a layer is what it is: rule, tensors, moves, kernel",
+     .examples = "  mortise explain models/my-checkpoint model.layers.0.mlp.down_proj\n"
+                 "  mortise explain models/my-checkpoint lm_head\n"
+                 "  mortise explain models/my-checkpoint model.embed_tokens --json\n",
+     .uses = Uses::planning,
+     .takes_model = true},
+    make_command<Explain>);
 
 }  // namespace
 

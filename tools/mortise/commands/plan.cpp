@@ -12,12 +12,16 @@ namespace {
 
 class Plan : public Command {
   public:
-    void declare(CLI::App& app) override { app.add_flag("--all", all_, "list every module and the rule that decided"); }
+    void declare(CLI::App& app) override {
+        app.add_flag("--all", all_, "list every module and the rule that decided");
+    }
 
     Result<int> run(Session& session) override {
         MORTISE_TRY(const auto planned, session.plan(true));
-        if (session.json()) line(plan::plan_json(*planned));
-        else print(plan::plan_text(*planned, all_));
+        if (session.json())
+            line(plan::plan_json(*planned));
+        else
+            print(plan::plan_text(*planned, all_));
         return 0;
     }
 
