@@ -7,6 +7,24 @@
 
 namespace mortise::tool {
 
+namespace {
+
+// The reference kernels run everything, exactly and slowly; nobody should find out by waiting.
+void announce_slow_kernels(const plan::LoadPlan& plan) {
+    uint64_t groups = 0;
+    const plan::KernelPlan* first = nullptr;
+    for (const plan::KernelPlan& kernel : plan.kernels) {
+        if (!kernel.fallback || kernel.parts.empty()) continue;
+        ++groups;
+        if (!first) first = &kernel;
+    }
+    if (first)
+        log::warn(std::to_string(groups) + " weight groups run on the reference kernel, 10 to 100 times slower than an optimized one (" +
+                  plan.parts[first->parts[0]].name + ": " + first->reason + "); `mortise plan` names them");
+}
+
+}  // namespace
+
 Result<Session> Session::make(const Flags& flags) {
     Session out;
     out.talk_ = flags.talk;
@@ -57,7 +75,9 @@ Result<std::shared_ptr<const plan::Planned>> Session::plan(const std::string& pa
     MORTISE_TRY(plan::Options options, deploy::plan_options(deployment_));
     options.path = path;
     options.bind_kernels = bind;
-    return plan::make(options, *plugins);
+    MORTISE_TRY(auto planned, plan::make(options, *plugins));
+    announce_slow_kernels(planned->plan());
+    return planned;
 }
 
 Team& Session::team() {
