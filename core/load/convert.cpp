@@ -1,7 +1,10 @@
 #include "load/convert.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
+#include <mutex>
+#include <optional>
 
 #include "checkpoint/write.h"
 #include "load/dialect_writer.h"
@@ -47,6 +50,8 @@ class Converter {
     Status choose_vector_dtypes();
     void lay_out_shards();
     Status write_shard(const Shard& shard, const std::string& path);
+    // One module, on any thread; `report`: this thread may call the progress.
+    Status write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file, std::mutex& lock, ConvertedModule& out);
     Result<quant::Change> fill(const Job& job, quant::ModuleWriter& writer);
     Result<quant::Change> quantize(const Job& job, const quant::Sources& bytes, quant::ModuleWriter& writer);
     Result<quant::Sources> read(const plan::Source& source, std::vector<std::vector<std::byte>>& keep) const;
@@ -218,24 +223,39 @@ Status Converter::write_vector(const VectorJob& job, checkpoint::SafetensorsWrit
     return file.write(job.name, 0, narrowed(bytes, job.dtype));
 }
 
+Status Converter::write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file, std::mutex& lock, ConvertedModule& out) {
+    const plan::Source& source = plan_.sources[job.source];
+    auto writer = quant::ModuleWriter::make(job.target.spec, job.absent);
+    if (!writer) return std::unexpected(Error(writer.error()).in_tensor(source.canonical));
+    auto change = fill(job, *writer);
+    if (!change) return std::unexpected(Error(change.error()).in_tensor(source.canonical));
+    out = {source.canonical, source.spec.describe(), job.target.spec.describe(), job.target.reason, *change};
+    const auto tensors = writer->take();
+    const std::scoped_lock locked(lock);
+    for (const quant::WrittenTensor& tensor : tensors) {
+        MORTISE_CHECK(file.write(tensor.name, 0, tensor.bytes));
+        done_ += tensor.bytes.size();
+    }
+    if (report && progress_) progress_(done_, report_.bytes);
+    return {};
+}
+
 Status Converter::write_shard(const Shard& shard, const std::string& path) {
     MORTISE_TRY(auto file, checkpoint::SafetensorsWriter::create(path, shard.tensors, {{"format", "pt"}}));
     if (&shard == &shards_[0])
         for (const VectorJob& vector : vectors_) MORTISE_CHECK(write_vector(vector, file));
-    for (const size_t j : shard.jobs) {
-        const Job& job = jobs_[j];
-        const plan::Source& source = plan_.sources[job.source];
-        auto writer = quant::ModuleWriter::make(job.target.spec, job.absent);
-        if (!writer) return std::unexpected(Error(writer.error()).in_tensor(source.canonical));
-        auto change = fill(job, *writer);
-        if (!change) return std::unexpected(Error(change.error()).in_tensor(source.canonical));
-        report_.modules.push_back({source.canonical, source.spec.describe(), job.target.spec.describe(), job.target.reason, *change});
-        report_.total.add(*change);
-        for (const quant::WrittenTensor& tensor : writer->take()) {
-            MORTISE_CHECK(file.write(tensor.name, 0, tensor.bytes));
-            done_ += tensor.bytes.size();
-        }
-        if (progress_) progress_(done_, report_.bytes);
+    // Modules are independent: each thread takes the next one; only the file is shared.
+    std::atomic<size_t> next{0};
+    std::vector<std::optional<Status>> outcomes(shard.jobs.size());
+    std::vector<ConvertedModule> modules(shard.jobs.size());
+    std::mutex lock;
+    team_.run([&](int rank, int) {
+        for (size_t i; (i = next++) < shard.jobs.size();) outcomes[i] = write_module(jobs_[shard.jobs[i]], rank == 0, file, lock, modules[i]);
+    });
+    for (size_t i = 0; i < modules.size(); ++i) {
+        if (!*outcomes[i]) return std::unexpected(outcomes[i]->error());
+        report_.total.add(modules[i].change);
+        report_.modules.push_back(std::move(modules[i]));
     }
     return file.close();
 }
