@@ -16,8 +16,8 @@ namespace gguf {
 // `source` gives the factors of a rope table, which is a tensor in this format.
 std::string config_json(const File& file, const mortise::sdk::Source& source);
 
-// Effect: tokenizer.json, or nothing when the file has no vocabulary or a kind that is not byte-level BPE; `why`
-// then says so. Errors: Refused: lists that do not fit each other.
+// Effect: tokenizer.json, or nothing when the file has no vocabulary or a kind that is not BPE; `why` then
+// says so. Errors: Refused: lists that do not fit each other.
 std::optional<std::string> tokenizer_json(const File& file, std::string& why);
 std::string tokenizer_config_json(const File& file);
 std::optional<std::string> chat_template(const File& file);  // the only one, or the default one

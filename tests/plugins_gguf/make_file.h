@@ -66,6 +66,12 @@ class GgufMaker {
         for (const int32_t value : values) list.number(value);
         return add(key, 9, list);
     }
+    GgufMaker& f32s(std::string_view key, const std::vector<float>& values) {
+        GgufBytes list;
+        list.number(uint32_t{6}).number(uint64_t{values.size()});
+        for (const float value : values) list.number(value);
+        return add(key, 9, list);
+    }
     GgufMaker& add(std::string_view key, uint32_t type, const GgufBytes& value) {
         keys_.text(key).number(type).raw(value.bytes());
         ++n_keys_;

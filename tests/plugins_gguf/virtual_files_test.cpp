@@ -2,8 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <bit>
-
 #include "engine/text/tokenizer.h"
 #include "engine_text/golden.h"
 #include "plugins_gguf/make_file.h"
@@ -125,42 +123,59 @@ struct Kind {
 // The tables of a tokenizer.json, put into metadata and read back, give the same ids for every case.
 class GgufTokenizer : public ::testing::TestWithParam<Kind> {};
 
-GgufMaker with_tables(const json::Node& root, const char* pre) {
-    const json::Node& vocabulary = *root.find("model")->find("vocab");
-    std::map<int64_t, std::string> tokens;
-    for (size_t i = 0; i < vocabulary.size(); ++i) tokens[vocabulary.items()[i]->as_int().value()] = vocabulary.keys()[i];
-    std::map<int64_t, int32_t> special;
-    for (const auto& added : root.find("added_tokens")->items()) {
-        const int64_t id = added->find("id")->as_int().value();
-        tokens[id] = text::golden::string(*added, "content");
-        special[id] = added->find("special")->as_bool().value() ? 3 : 4;
-    }
-    std::vector<std::string> list, merges;
+struct Tables {
+    std::vector<std::string> tokens, merges;
     std::vector<int32_t> types;
-    for (const auto& [id, token] : tokens) {
-        while (list.size() < static_cast<size_t>(id)) {
-            list.push_back("[PAD" + std::to_string(list.size()) + "]");
-            types.push_back(5);
+
+    explicit Tables(const json::Node& root) {
+        std::map<int64_t, std::pair<std::string, int32_t>> by_id;
+        const json::Node& vocabulary = *root.find("model")->find("vocab");
+        for (size_t i = 0; i < vocabulary.size(); ++i) {
+            const std::string& token = vocabulary.keys()[i];
+            by_id[vocabulary.items()[i]->as_int().value()] = {token, token.starts_with("<0x") ? 6 : 1};
         }
-        list.push_back(token);
-        types.push_back(special.contains(id) ? special[id] : 1);
+        for (const auto& added : root.find("added_tokens")->items())
+            by_id[added->find("id")->as_int().value()] = {text::golden::string(*added, "content"), added->find("special")->as_bool().value() ? 3 : 4};
+        for (const auto& [id, token] : by_id) {
+            while (tokens.size() < static_cast<size_t>(id)) push("[PAD" + std::to_string(tokens.size()) + "]", 5);
+            push(token.first, token.second);
+        }
+        for (const auto& merge : root.find("model")->find("merges")->items())
+            merges.push_back(std::string(merge->items()[0]->text()) + " " + std::string(merge->items()[1]->text()));
     }
-    for (const auto& merge : root.find("model")->find("merges")->items())
-        merges.push_back(std::string(merge->items()[0]->text()) + " " + std::string(merge->items()[1]->text()));
-    GgufMaker maker = tiny_gguf();
-    maker.tensors[0].extent = {32, list.size()};
-    maker.tensors[0].bytes = list.size() * 128;
-    maker.text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", pre).texts("tokenizer.ggml.tokens", list);
-    return maker.i32s("tokenizer.ggml.token_type", types).texts("tokenizer.ggml.merges", merges);
-}
+    void push(std::string token, int32_t type) {
+        tokens.push_back(std::move(token));
+        types.push_back(type);
+    }
+    // A score for each piece, as a trainer gives them: the earlier it was made of two, the higher.
+    std::vector<float> scores() const {
+        std::vector<float> out(tokens.size(), -1e6f);
+        for (size_t rank = merges.size(); rank-- > 0;) {
+            const size_t space = merges[rank].find(' ');
+            const std::string whole = merges[rank].substr(0, space) + merges[rank].substr(space + 1);
+            out[static_cast<size_t>(std::ranges::find(tokens, whole) - tokens.begin())] = -static_cast<float>(rank);
+        }
+        return out;
+    }
+    GgufMaker maker(const char* pre) const {
+        GgufMaker made = tiny_gguf();
+        made.tensors[0].extent = {32, tokens.size()};
+        made.tensors[0].bytes = tokens.size() * 128;
+        made.texts("tokenizer.ggml.tokens", tokens).i32s("tokenizer.ggml.token_type", types);
+        if (std::string_view(pre) == "pieces") return made.text("tokenizer.ggml.model", "llama").f32s("tokenizer.ggml.scores", scores());
+        return made.text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", pre).texts("tokenizer.ggml.merges", merges);
+    }
+};
 
 TEST_P(GgufTokenizer, GivesTheIdsOfTheLibrary) {
     const auto folder = text::golden::root() / "tokenizers" / GetParam().golden;
     const auto source = text::golden::document(folder / "tokenizer.json"), cases = text::golden::document(folder / "cases.json");
-    GgufMaker maker = with_tables(source.root(), GetParam().pre);
-    for (const auto& added : source.root().find("added_tokens")->items())
-        if (text::golden::string(*added, "content") == "<|begin_of_text|>")
-            maker.u32("tokenizer.ggml.bos_token_id", static_cast<uint32_t>(added->find("id")->as_int().value()));
+    const Tables tables(source.root());
+    GgufMaker maker = tables.maker(GetParam().pre);
+    for (const auto& [key, tokens] : {std::pair{"bos", std::vector{"<|begin_of_text|>", "<s>"}}, std::pair{"unknown", std::vector{"<unk>"}}})
+        for (const char* token : tokens)
+            if (const auto at = std::ranges::find(tables.tokens, token); at != tables.tokens.end())
+                maker.u32("tokenizer.ggml." + std::string(key) + "_token_id", static_cast<uint32_t>(at - tables.tokens.begin()));
     const auto tokenizer = text::Tokenizer::parse(made(maker, "tokenizer.json"), "tokenizer.json");
     ASSERT_TRUE(tokenizer) << to_string(tokenizer.error());
     ASSERT_GT(cases.root().find("cases")->size(), 50u);
@@ -168,12 +183,13 @@ TEST_P(GgufTokenizer, GivesTheIdsOfTheLibrary) {
         const std::string text = text::golden::string(*each, "text");
         EXPECT_EQ(tokenizer->encode(text, true).value(), text::golden::ids(*each->find("ids"))) << text;
         EXPECT_EQ(tokenizer->encode(text, false).value(), text::golden::ids(*each->find("ids_no_special"))) << text;
+        EXPECT_EQ(tokenizer->decode(tokenizer->encode(text, true).value(), false).value(), text::golden::string(*each, "decode")) << text;
     }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, GgufTokenizer,
                          ::testing::Values(Kind{"gpt2", "gpt-2"}, Kind{"llama3", "llama-bpe"}, Kind{"qwen2", "qwen2"}, Kind{"o200k", "gpt-4o"},
-                                           Kind{"digits", "starcoder"}, Kind{"gpt2", "smollm"}),
+                                           Kind{"digits", "starcoder"}, Kind{"gpt2", "smollm"}, Kind{"llama2", "pieces"}),
                          [](const auto& kind) { 
                              std::string name = std::string(kind.param.golden) + "_as_" + kind.param.pre;
                              std::ranges::replace_if(name, [](char c) { return c == '-'; }, '_');
