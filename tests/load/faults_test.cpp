@@ -45,16 +45,22 @@ extern "C" ssize_t pread64(int descriptor, void* out, size_t bytes, off_t offset
     return faulty_pread(descriptor, out, bytes, offset);
 }
 
-// AddressSanitizer tells apart who allocated; an operator new of our own would confuse it.
-#if defined(__SANITIZE_ADDRESS__)
-#define MORTISE_OWN_NEW 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define MORTISE_OWN_NEW 0
+#if defined(__has_feature)
+#define MORTISE_HAS_FEATURE(name) __has_feature(name)
+#else
+#define MORTISE_HAS_FEATURE(name) 0
 #endif
-#endif
-#ifndef MORTISE_OWN_NEW
+#if defined(__SANITIZE_ADDRESS__) || MORTISE_HAS_FEATURE(address_sanitizer)
+#define MORTISE_OWN_NEW 0  // AddressSanitizer tells apart who allocated; ours would confuse it
+#else
 #define MORTISE_OWN_NEW 1
+#endif
+#if defined(__SANITIZE_THREAD__) || MORTISE_HAS_FEATURE(thread_sanitizer)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = !MORTISE_OWN_NEW;
+#endif
+#if MORTISE_OWN_NEW
 // Inlined under a sanitizer, the pair looks mismatched to the compiler; it is not.
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 void* operator new(size_t bytes) {
@@ -163,9 +169,7 @@ uint64_t address_space() {
 }
 
 TEST(Faults, AnyLimitOfTheAddressSpaceLoadsOrRefuses) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "a sanitizer reserves the address space itself";
-#endif
+    if (sanitized) GTEST_SKIP() << "a sanitizer reserves the address space itself";
     testing::HandMade made(testing::open_provider());
     made.plan.max_rows = 1;
     const uint32_t part = made.random_part("big", 2048, 2048);
