@@ -30,7 +30,7 @@ mortise_plane plane_of(uint32_t width, uint64_t first_bit, uint64_t columns, uin
 
 class Weave : public Scheme {
   public:
-    explicit Weave(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {
+    explicit Weave(const Checkpoint& checkpoint) : Scheme(checkpoint) {
         const Config config = checkpoint.config()["quantization_config"];
         config.ignore({"quant_method"});
         keep_ = config["keep"].list<std::string>();
@@ -45,12 +45,8 @@ class Weave : public Scheme {
     void module(const mortise_module& m, mortise_answer& answer) override {
         const std::string name(view(m.name));
         const bool kept = m.kind == MORTISE_MODULE_EMBEDDING || std::ranges::find(keep_, name) != keep_.end();
-        spec_ = kept ? plain(m.experts, m.rows, m.columns, name + ".weight",
-                             checkpoint_.tensor(name + ".weight")->dtype)
-                     : woven(name, m.rows, m.columns);
-        answer.plain = kept;
-        answer.rule = str(kept ? "quantization_config.keep" : "quantization_config.quant_method");
-        answer.spec = &spec_.abi();
+        if (kept) return say_plain(m, answer, "quantization_config.keep");
+        say(answer, woven(name, m.rows, m.columns), false, "quantization_config.quant_method");
     }
 
   private:
@@ -79,9 +75,7 @@ class Weave : public Scheme {
         return spec;
     }
 
-    Checkpoint checkpoint_;
     std::vector<std::string> keep_;
-    Spec spec_;
 };
 
 }  // namespace

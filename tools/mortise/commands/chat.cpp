@@ -75,7 +75,7 @@ const Registration registration({.name = "chat",
                                  .summary = "talk with an instruct model",
                                  .examples = "  mortise chat models/my-checkpoint\n"
                                              "  mortise chat models/my-checkpoint --temperature 0.7 --seed 1\n"
-                                             "  printf 'Hello\\n' | mortise chat models/my-checkpoint --temperature 0\n",
+                                             "  mortise chat org/name --max-model-len 8192\n",
                                  .uses = Uses::sampling,
                                  .takes_model = true},
                                 make_command<Chat>);
