@@ -56,6 +56,10 @@ inline DecoderOptions read_decoder(Config c) {
         throw Refused({.what = "impossible sizes: heads must be a positive multiple of key/value heads",
                        .found = std::to_string(o.heads) + " and " + std::to_string(o.kv_heads), .node = c.node()});
     o.head_dim = c.get<uint64_t>("head_dim", o.hidden / o.heads);
+    constexpr uint64_t most_layers = 4096, widest_head = 1 << 16;  // far beyond any model: a broken config must not fill memory
+    if (o.layers > most_layers || o.head_dim > widest_head || o.head_dim % 2 != 0)
+        throw Refused({.what = "impossible sizes: layers or entries of a head",
+                       .found = std::to_string(o.layers) + " layers, heads of " + std::to_string(o.head_dim), .node = c.node()});
     o.intermediate = c.get<uint64_t>("intermediate_size");
     o.vocabulary = c.get<uint64_t>("vocab_size");
     o.max_positions = c.get<uint64_t>("max_position_embeddings");
