@@ -1,0 +1,143 @@
+// One scheme opened on made-up headers: what it answers for a module, what it would write.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "support/open_plugin.h"
+
+namespace mortise::test {
+
+// A field as a test wants to see it.
+struct SeenField {
+    uint32_t role, flags, bits, first_dtype;
+    std::string tensor;
+    uint64_t rows, columns;
+    double default_value;
+};
+struct Seen {
+    mortise_status status = MORTISE_OK;
+    bool plain = false;
+    std::string rule, note, error;
+    uint32_t encoding = 0, levels = 0, offset_kind = 0, granularity = 0, dynamic = 0;
+    std::vector<SeenField> fields;
+
+    const SeenField* find(uint32_t role) const {
+        for (const SeenField& each : fields)
+            if (each.role == role) return &each;
+        return nullptr;
+    }
+    void take(const mortise_spec& spec) {
+        encoding = spec.encoding;
+        levels = spec.n_levels;
+        offset_kind = spec.offset_kind;
+        granularity = spec.activation.granularity;
+        dynamic = spec.activation.dynamic;
+        for (uint32_t f = 0; f < spec.n_fields; ++f) {
+            const mortise_field& field = spec.fields[f];
+            fields.push_back({field.role, field.flags, field.bits, field.dtypes[0], copy(field.tensor), field.rows, field.columns, field.default_value});
+        }
+    }
+};
+
+struct ModuleOf {
+    std::string name;
+    uint64_t rows = 64, columns = 64;
+    uint32_t kind = MORTISE_MODULE_LINEAR;
+    bool bias = false;
+    uint64_t experts = 1;
+
+    mortise_module abi() const {
+        static const mortise_str linear{"Linear", 6}, embedding{"Embedding", 9};
+        mortise_module m{};
+        m.head.size = sizeof m;
+        m.name = m.canonical = borrow(name);
+        m.kind = kind;
+        m.class_count = 1;
+        m.classes = kind == MORTISE_MODULE_EMBEDDING ? &embedding : &linear;
+        m.experts = experts;
+        m.rows = rows;
+        m.columns = columns;
+        m.n_parts = 1;
+        view_ = borrow(name);
+        m.part_names = &view_;
+        m.part_rows = &rows;
+        m.has_bias = bias;
+        return m;
+    }
+    mutable mortise_str view_{};
+};
+
+// Effect: verdict of scheme NAME on what the fake host holds; the reason in `reason`.
+inline bool claims(const std::string& name, std::string* reason = nullptr) {
+    mortise_match match{};
+    match.head.size = sizeof match;
+    EXPECT_EQ(scheme(name).match(FakeHost::instance().checkpoint(), &match), MORTISE_OK) << FakeHost::instance().error();
+    if (reason) *reason = match.reason;
+    return match.verdict == MORTISE_VERDICT_YES;
+}
+
+class Opened {
+  public:
+    explicit Opened(const std::string& name) : table_(scheme(name)) {
+        status = table_.open(FakeHost::instance().checkpoint(), &model_);
+        if (status != MORTISE_OK) error = FakeHost::instance().error();
+    }
+    ~Opened() {
+        if (model_) table_.close(model_);
+    }
+    Opened(const Opened&) = delete;
+    Opened& operator=(const Opened&) = delete;
+
+    Seen module(const ModuleOf& of) {
+        mortise_answer answer{};
+        answer.head.size = sizeof answer;
+        const mortise_module m = of.abi();
+        Seen out{.status = table_.module(model_, &m, &answer)};
+        if (out.status != MORTISE_OK) return out.error = FakeHost::instance().error(), out;
+        out.plain = answer.plain != 0;
+        out.rule = copy(answer.rule);
+        out.note = copy(answer.note);
+        out.take(*answer.spec);
+        return out;
+    }
+    mortise_cache_answer cache(const std::string& attention, uint64_t kv_heads) {
+        mortise_cache_answer answer{};
+        answer.head.size = sizeof answer;
+        EXPECT_EQ(table_.cache(model_, borrow(attention), kv_heads, 16, &answer), MORTISE_OK);
+        return answer;
+    }
+    mortise_status status;
+    std::string error;
+
+  private:
+    const mortise_scheme_v1& table_;
+    void* model_ = nullptr;
+};
+
+// Effect: what NAME would write for `module`, which is now `current`; the config it would write in `config`.
+inline Seen written(const std::string& name, const std::vector<mortise_option>& options, const ModuleOf& module, const mortise_spec& current,
+                    mortise_quantizer* recipe = nullptr, std::string* config = nullptr) {
+    const mortise_scheme_v1& table = scheme(name);
+    void* writer = nullptr;
+    Seen out{.status = table.open_writer(FakeHost::instance().checkpoint(), options.data(), options.size(), &writer)};
+    if (out.status != MORTISE_OK) return out.error = FakeHost::instance().error(), out;
+    mortise_target target{};
+    target.head.size = sizeof target;
+    const mortise_module m = module.abi();
+    out.status = table.target(writer, &m, &current, &target);
+    if (out.status == MORTISE_OK) {
+        out.plain = target.plain != 0;
+        out.note = copy(target.reason);
+        out.take(*target.spec);
+        if (recipe) *recipe = target.quantizer;
+    }
+    if (config) {
+        const auto keep = [](void* to, mortise_str text) { *static_cast<std::string*>(to) = copy(text); };
+        EXPECT_EQ(table.write_config(writer, keep, config), MORTISE_OK);
+    }
+    table.close_writer(writer);
+    return out;
+}
+
+}  // namespace mortise::test
