@@ -107,13 +107,15 @@ class Awq : public Scheme {
             return m.columns % group_ == 0 && m.rows % 8 == 0 ? "" : misfit;
         }
         void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
-            const uint32_t dtype =
-                is_plain(current) ? dtype_of(current.encoding) : uint32_t{MORTISE_DTYPE_F16};
-            const uint32_t scale = source_dtype(current, MORTISE_ROLE_SCALE, MORTISE_DTYPE_F16);
+            const bool halves = current.encoding == MORTISE_ENCODING_F16;
+            const bool same = current.offset_kind == 2;  // zero points: perhaps the same codes
+            const uint32_t half = MORTISE_DTYPE_F16;
+            const uint32_t scale = same ? source_dtype(current, MORTISE_ROLE_SCALE, half) : half;
             Spec spec = packed(m.rows, m.columns, group_, name_of(m), bits_of(scale), true);
             store_as(*spec.find(MORTISE_ROLE_SCALE), scale);
             keep_bias(spec, m, current);
-            write(target, std::move(spec), asymmetric_recipe(encoding_of(dtype), 0, 15, 1e-5 / 15));
+            const uint32_t compute = halves ? MORTISE_ENCODING_F16 : MORTISE_ENCODING_F32;
+            write(target, std::move(spec), asymmetric_recipe(compute, 0, 15, 1e-5 / 15));
         }
         uint64_t group_;
     };

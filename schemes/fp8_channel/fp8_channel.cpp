@@ -116,8 +116,11 @@ class Fp8Channel : public Scheme {
             const uint32_t own = is_plain(current) ? dtype_of(current.encoding) : uint32_t{MORTISE_DTYPE_F32};
             const uint32_t dtype = dtype_ != 0 ? dtype_ : own;
             Spec spec = float8_rows(m.rows, m.columns, name_of(m) + ".weight", name_of(m) + ".weight_scale");
+            // Scales of the same arithmetic are kept as they are, others have the dtype that they are
+            // computed in.
+            const bool same = dtype_ == 0 && current.encoding == MORTISE_ENCODING_E4M3;
             store_as(*spec.find(MORTISE_ROLE_SCALE),
-                     dtype_ != 0 ? dtype_ : source_dtype(current, MORTISE_ROLE_SCALE, dtype));
+                     same ? source_dtype(current, MORTISE_ROLE_SCALE, dtype) : dtype);
             keep_bias(spec, m, current);
             spec->activation = float8_tokens();
             write(target, std::move(spec), symmetric_recipe(encoding_of(dtype), 448, -448, 448));
