@@ -128,16 +128,16 @@ Status read_segments(const File& file, Elf* elf, LibraryFacts& out) {
     return {};
 }
 
-void read_exports(Elf* elf, Elf_Scn* section, const GElf_Shdr& header, LibraryFacts& out) {
+void read_symbols(Elf* elf, Elf_Scn* section, const GElf_Shdr& header, LibraryFacts& out) {
     Elf_Data* data = elf_getdata(section, nullptr);
     if (!data || header.sh_entsize == 0) return;
     out.has_symbols = true;
     for (uint64_t i = 0; i < header.sh_size / header.sh_entsize; ++i) {
         GElf_Sym symbol;
         if (!gelf_getsym(data, static_cast<int>(i), &symbol)) return;
-        if (symbol.st_shndx == SHN_UNDEF || GELF_ST_BIND(symbol.st_info) == STB_LOCAL) continue;
-        if (const char* text = elf_strptr(elf, header.sh_link, symbol.st_name))
-            out.exports.emplace_back(text);
+        const char* text = elf_strptr(elf, header.sh_link, symbol.st_name);
+        if (!text || !*text || GELF_ST_BIND(symbol.st_info) == STB_LOCAL) continue;
+        (symbol.st_shndx == SHN_UNDEF ? out.imports : out.exports).emplace_back(text);
     }
 }
 
@@ -157,10 +157,11 @@ void read_sections(Elf* elf, LibraryFacts& out) {
     for (Elf_Scn* section = elf_nextscn(elf, nullptr); section; section = elf_nextscn(elf, section)) {
         GElf_Shdr header;
         if (!gelf_getshdr(section, &header)) return;
-        if (header.sh_type == SHT_DYNSYM) read_exports(elf, section, header, out);
+        if (header.sh_type == SHT_DYNSYM) read_symbols(elf, section, header, out);
         if (header.sh_type == SHT_DYNAMIC) read_dynamic(elf, section, header, out);
     }
     std::ranges::sort(out.exports);
+    std::ranges::sort(out.imports);
 }
 
 Status check_plugin(const File& file, const LibraryFacts& facts) {
@@ -180,6 +181,16 @@ Status check_plugin(const File& file, const LibraryFacts& facts) {
 }
 
 }  // namespace
+
+std::vector<std::string> forbidden_imports(const LibraryFacts& facts) {
+    static constexpr std::array<std::string_view, 15> forbidden{
+        "_Exit",  "_exit",     "at_quick_exit", "atexit", "exit",   "fork",     "putenv", "quick_exit",
+        "setenv", "setlocale", "sigaction",     "signal", "system", "unsetenv", "vfork"};
+    std::vector<std::string> out;
+    for (const std::string& symbol : facts.imports)
+        if (std::ranges::find(forbidden, symbol) != forbidden.end()) out.push_back(symbol);
+    return out;
+}
 
 Result<LibraryFacts> examine(const File& file) {
     elf_version(EV_CURRENT);

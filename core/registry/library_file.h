@@ -19,9 +19,13 @@ struct LibraryFacts {
     std::string id, version;
     std::string build_id;              // hexadecimal; empty = none
     std::vector<std::string> exports;  // defined global symbols, sorted
+    std::vector<std::string> imports;  // undefined symbols, sorted
     bool has_symbols = false;          // the file has a table to read them from
     std::vector<std::string> needed;   // DT_NEEDED, in file order
 };
+
+// Effect: those of `imports` that a plugin must not call: they end, fork or change the whole process.
+std::vector<std::string> forbidden_imports(const LibraryFacts& facts);
 
 // Errors: plugin_not_elf (also another machine or class, or no shared library), plugin_truncated, plugin_abi
 // (no note: no plugin; or the entry point is not exported).

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/sha256.h"
+#include "base/text.h"
 #include "registry/loaded_library.h"
 #include "registry/plugin_call.h"
 #include "registry/trust.h"
@@ -90,11 +91,13 @@ Status check_note(const Candidate& candidate, CheckedFile& out) {
     return std::move(problems).status();
 }
 
-void check_exports(const Candidate& candidate, CheckedFile& out) {
+void warn_of_symbols(const Candidate& candidate, CheckedFile& out) {
+    const std::string& library = candidate.manifest.library;
     if (out.facts.exports.size() > 1)
-        out.warnings.push_back(candidate.manifest.library + " exports " +
-                               std::to_string(out.facts.exports.size()) +
+        out.warnings.push_back(library + " exports " + std::to_string(out.facts.exports.size()) +
                                " symbols instead of one: others may collide with them");
+    if (const auto calls = forbidden_imports(out.facts); !calls.empty())
+        out.warnings.push_back(library + " calls what no plugin may: " + join(calls, ", "));
 }
 
 std::string text(const mortise_str& string) {
@@ -125,7 +128,7 @@ Result<CheckedFile> check_file(const Candidate& candidate, const Options& option
     MORTISE_CHECK(check_digest(candidate, options, out));
     MORTISE_TRY(out.facts, examine(out.file));
     MORTISE_CHECK(check_note(candidate, out));
-    check_exports(candidate, out);
+    warn_of_symbols(candidate, out);
     return out;
 }
 

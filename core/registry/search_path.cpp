@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <set>
+#include <map>
 
 #include "base/text.h"
 
@@ -62,15 +62,17 @@ class Path {
 
     Result<std::vector<Place>> finish() && {
         MORTISE_CHECK(std::move(problems_).status());
-        std::set<std::string> seen;
+        std::map<std::string, Place*> seen;
         for (Place& place : folders_) {
             if (!place.used) continue;
             std::error_code error;
             const fs::path real = fs::canonical(place.path, error);
-            if (!error && !seen.insert(real.string()).second) {
-                place.used = false;
-                place.note = "named above already";
-            }
+            if (error) continue;
+            const auto [first, is_new] = seen.try_emplace(real.string(), &place);
+            if (is_new) continue;
+            place.used = false;
+            place.note = "named above already";
+            first->second->installed |= place.installed;
         }
         return std::move(folders_);
     }

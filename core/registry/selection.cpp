@@ -61,8 +61,9 @@ Status Registry::Rep::open(Candidate& candidate, const mortise_host& host) {
     auto entries = [&]() -> Result<std::vector<Entry>> {
         MORTISE_TRY(CheckedFile checked, check_file(candidate, options));
         candidate.warnings = checked.warnings;
-        for (const std::string& warning : checked.warnings)
-            log::warn("plugin " + candidate.manifest.id + ": " + warning);
+        if (!candidate.installed)  // what is wrong with the installation itself is for `plugins doctor`
+            for (const std::string& warning : checked.warnings)
+                log::warn("plugin " + candidate.manifest.id + ": " + warning);
         return open_plugin(candidate, std::move(checked), options, host);
     }();
     if (!entries) {

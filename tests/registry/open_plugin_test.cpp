@@ -107,6 +107,15 @@ TEST(OpenPlugin, UndefinedSymbolIsQuotedFromTheLinker) {
     EXPECT_THAT(found, testing::Not(HasSubstr("Bad file descriptor")));
 }
 
+TEST(OpenPlugin, CallsThatChangeTheWholeProcessAreWarnedOf) {
+    World world;
+    world.plugin("plugins", "forbidden", {});
+    Registry registry = discover(world);
+    ASSERT_TRUE(registry.open(0, host()));
+    EXPECT_THAT(registry.candidates()[0].warnings,
+                testing::Contains(HasSubstr("calls what no plugin may: setenv")));
+}
+
 TEST(OpenPlugin, OtherMajorIsRefusedFromTheNote) {
     EXPECT_THAT(opening("abi_major", ManifestText().abi("2.0")),
                 AllOf(HasSubstr("E4005"), HasSubstr("found 2.0")));

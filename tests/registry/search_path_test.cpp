@@ -113,6 +113,15 @@ TEST(SearchPath, FolderNamedTwiceIsReadOnce) {
     EXPECT_EQ(discover(world).candidates().size(), 1u);
 }
 
+TEST(SearchPath, InstallationNamedByAFlagIsStillTheInstallation) {
+    World world;
+    world.plugin("prefix/lib/mortise/plugins", "good", ManifestText());
+    world.options.search.directories = {world.root() + "/prefix/lib/mortise/plugins"};
+    const Registry registry = discover(world);
+    ASSERT_EQ(registry.candidates().size(), 1u);
+    EXPECT_TRUE(registry.candidates()[0].installed);
+}
+
 TEST(SearchPath, ManifestsComeInByteOrderOfTheirNames) {
     World world;
     for (const char* name : {"b", "a", "C", "a-b", "a0"})

@@ -1,6 +1,7 @@
 // The source of all sample plugins: one scheme "sample". Each define breaks one rule of the border, or
 // changes one fact.
 #include <cfenv>
+#include <cstdlib>
 
 #include "mortise/abi.h"
 #include "mortise/sdk/note.h"
@@ -120,6 +121,9 @@ extern "C" __attribute__((visibility("default"))) mortise_status SAMPLE_ENTRY_PO
                                                                                     mortise_plugin* out) {
 #ifdef SAMPLE_REFUSES
     return MORTISE_INTERNAL;
+#endif
+#ifdef SAMPLE_FORBIDDEN
+    setenv("MORTISE_SAMPLE", "1", 1);
 #endif
     fill_table();
     out->id = text(SAMPLE_ID);
