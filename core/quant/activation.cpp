@@ -1,6 +1,7 @@
 #include "quant/activation.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -10,6 +11,33 @@
 
 namespace mortise::quant {
 namespace {
+
+// OCP e4m3, nearest even, saturating; the general encoder does the same, one value at a time.
+uint8_t encode_e4m3(float value) {
+    uint32_t word = std::bit_cast<uint32_t>(value), magnitude = word & 0x7FFFFFFFu;
+    auto sign = static_cast<uint8_t>(word >> 24 & 0x80);
+    if (magnitude > 0x7F800000u) return sign | 0x7F;
+    if (magnitude >= 0x43E00000u) return sign | 0x7E;  // 448 and above
+    if (magnitude < 0x3C800000u) {                     // below 2^-6: units of 2^-9, rounded by the sum
+        float sum = std::bit_cast<float>(magnitude) + 16384.0f;
+        return static_cast<uint8_t>(sign | (std::bit_cast<uint32_t>(sum) - std::bit_cast<uint32_t>(16384.0f)));
+    }
+    magnitude += 0x7FFFFu + (magnitude >> 20 & 1u);
+    return static_cast<uint8_t>(sign | ((magnitude >> 20) - (120u << 3)));
+}
+
+// OCP e2m1: the magnitude is the number of midpoints below it, ties to even.
+uint8_t encode_e2m1(float value) {
+    float a = std::fabs(value);
+    int code = !(a <= 0.25f) + !(a < 0.75f) + !(a <= 1.25f) + !(a < 1.75f) + !(a <= 2.5f) + !(a < 3.5f) + !(a <= 5.0f);
+    return static_cast<uint8_t>(code | (std::signbit(value) && !std::isnan(value) ? 8 : 0));
+}
+
+uint8_t nearest_code(uint32_t encoding, float value) {
+    if (encoding == MORTISE_ENCODING_E4M3) return encode_e4m3(value);
+    if (encoding == MORTISE_ENCODING_E2M1) return encode_e2m1(value);
+    return encode_small(small_type(encoding), value, Overflow::saturate);
+}
 
 // Exponent of the largest power of two that the code type holds.
 int largest_exponent(uint32_t encoding) {
@@ -137,8 +165,7 @@ void quantize_all(const Activation& rule, const mortise_extras& extras, uint64_t
 }  // namespace
 
 uint8_t encode_element(uint32_t encoding, float value, bool ties_to_zero) {
-    DType type = small_type(encoding);
-    uint8_t code = encode_small(type, value, Overflow::saturate);
+    uint8_t code = nearest_code(encoding, value);
     if (!ties_to_zero) return code;
     const float* values = code_values(encoding);
     auto sign_bit = static_cast<uint8_t>(encoding == MORTISE_ENCODING_E2M1 ? 8 : 128);

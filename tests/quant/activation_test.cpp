@@ -140,6 +140,24 @@ TEST(ActivationRule, floors_what_would_divide_by_zero) {
     EXPECT_EQ(quantize_run(rule, zero, 1, 0, 0).scale, static_cast<float>(1.0 / (448 * 512)));
 }
 
+TEST(EncodedElements, are_those_of_the_general_encoder) {
+    std::mt19937 random(6);
+    auto check = [](float value) {
+        ASSERT_EQ(encode_element(MORTISE_ENCODING_E4M3, value, false), encode_small(DType::f8_e4m3, value, Overflow::saturate)) << value;
+        ASSERT_EQ(encode_element(MORTISE_ENCODING_E2M1, value, false), encode_small(DType::f4_e2m1, value, Overflow::saturate)) << value;
+    };
+    for (DType type : {DType::f8_e4m3, DType::f4_e2m1}) {
+        auto table = decode_table(type);
+        for (float a : table) {
+            for (float b : table) {  // all values and all midpoints, with their neighbours
+                float middle = (a + b) / 2;
+                for (float value : {middle, std::nextafter(middle, 1e9f), std::nextafter(middle, -1e9f)}) check(value);
+            }
+        }
+    }
+    for (int i = 0; i < 200000; ++i) check(std::bit_cast<float>(static_cast<uint32_t>(random())));
+}
+
 TEST(Rotation, by_hadamard_equals_its_matrix_and_undoes_itself) {
     std::mt19937 random(5);
     constexpr uint32_t n = 16;
