@@ -180,7 +180,7 @@ class Linear final : public Kernel {
         if (panels.begin == panels.end) return;
         const Inputs x = inputs(a, slots_[part]);
         float* sums = static_cast<float*>(scratch(a, team.rank));
-        if (packing.has_offset) backend_.group_sums(packing, x, sums);
+        if (packing.shifted()) backend_.group_sums(packing, x, sums);
         backend_.gemv(product(part, a, panels, team.rank), x, sums);
     }
 

@@ -37,9 +37,6 @@ const char* choose_kind(const mortise_spec& spec, Kind& kind) {
     return nullptr;
 }
 
-// The integer that code 2^(bits-1) stands for is 0 once the centre is subtracted.
-float centre(const mortise_spec& spec) { return static_cast<float>(1u << (spec.bits - 1)); }
-
 void values_of_codes(const mortise_spec& spec, float* values) {
     uint8_t codes[16];
     for (uint8_t i = 0; i < 16; i++) codes[i] = i;
@@ -56,7 +53,7 @@ void fill_table(Packing& packing, const mortise_spec& spec, const mortise_tile& 
     if (spec.encoding == MORTISE_ENCODING_LOOKUP) {
         std::copy_n(tile.table, count, packing.table);
     } else if (is_integer(spec.encoding)) {
-        const float zero = packing.has_offset ? centre(spec) : tile.zero_constant;
+        const float zero = packing.shifted() ? packing.centre : tile.zero_constant;
         for (uint32_t i = 0; i < count; i++) packing.table[i] = static_cast<float>(i) - zero;
     } else {
         values_of_codes(spec, packing.table);
@@ -155,14 +152,15 @@ class PanelWriter {
     }
 
     void write_tail(uint64_t lane, uint64_t g, bool poisoned) {
-        if (!packing_.has_scale && !packing_.has_offset) return;
+        if (!packing_.has_scale && !packing_.shifted()) return;
         const uint64_t entry = (row_ + lane) * packing_.groups + g;
         float* tail = reinterpret_cast<float*>(panel_ + packing_.end(g) * packing_.column_bytes() +
                                                g * packing_.tail_bytes());
         float scale = tile_.scale ? tile_.scale[entry] : 1.0f;
+        const float zero = tile_.zero ? tile_.zero[entry] : tile_.zero_constant;
+        if (packing_.has_zero) panel_[packing_.zeros() + g * panel_rows + lane] = static_cast<uint8_t>(zero);
         if (packing_.has_offset) {
-            const float zero = tile_.zero ? tile_.zero[entry] : tile_.zero_constant;
-            const float shift = is_integer(spec_.encoding) ? (centre(spec_) - zero) * scale : 0.0f;
+            const float shift = is_integer(spec_.encoding) ? (packing_.centre - zero) * scale : 0.0f;
             tail[packing_.has_scale * panel_rows + lane] = shift + (tile_.addend ? tile_.addend[entry] : 0.0f);
         }
         if (packing_.kind == Kind::e4m3) scale *= 256.0f;  // the decoders read 2^-8 of the value
@@ -191,7 +189,9 @@ const char* choose_packing(const mortise_kernel_part& part, Packing& out) {
     const bool plain = sdk::is_plain(spec);
     const bool counts_from_centre = spec.encoding != MORTISE_ENCODING_UNSIGNED && spec.offset_kind == 0;
     out.has_scale = !plain || spec.n_levels > 0;
-    out.has_offset = spec.offset_kind >= 2 || (out.kind == Kind::int8 && !counts_from_centre);
+    out.has_zero = spec.offset_kind == 2 && out.kind == Kind::code4 && is_integer(spec.encoding);
+    out.has_offset = (spec.offset_kind >= 2 && !out.has_zero) || (out.kind == Kind::int8 && !counts_from_centre);
+    out.centre = is_integer(spec.encoding) ? static_cast<float>(1u << (spec.bits - 1)) : 0.0f;
     out.exact_bf16 = out.kind != Kind::f32 && out.kind != Kind::f16;
     out.rows = part.rows, out.columns = part.columns;
     out.padded = (part.columns + column_step - 1) / column_step * column_step;
@@ -214,8 +214,13 @@ mortise_status pack_tile(Packing& packing, const mortise_kernel_part& part, cons
     if ((tile.scale || tile.zero || tile.addend) && tile.groups != packing.groups) {
         return fail(MORTISE_INTERNAL, "a tile has another number of column groups than its part");
     }
-    if ((tile.scale && !packing.has_scale) || ((tile.zero || tile.addend) && !packing.has_offset)) {
+    if ((tile.scale && !packing.has_scale) || (tile.zero && !packing.shifted()) || (tile.addend && !packing.has_offset)) {
         return fail(MORTISE_INTERNAL, "a tile carries an array that its part did not announce");
+    }
+    const uint64_t zeros = packing.has_zero && tile.zero ? tile.rows * tile.groups : 0;
+    const auto is_byte = [](float zero) { return zero >= 0 && zero <= 255 && zero == std::floor(zero); };
+    if (!std::all_of(tile.zero, tile.zero + zeros, is_byte)) {
+        return fail(MORTISE_REFUSED, "a zero point is no integer from 0 to 255");
     }
     if (tile.row == 0 && packing.kind == Kind::code4) fill_table(packing, *part.spec, tile);
     for (uint64_t row = 0; row < tile.rows; row += panel_rows) {

@@ -2,13 +2,15 @@
 //
 // Output rows go in panels of 16, one row per lane. A panel is a run of records, one per column group:
 //   codes of the group's columns | 16 f32 scales | 16 f32 offsets
-// (scales unless the part is plain, offsets where the zero points or addends vary). The first record is
-// shorter by `phase` columns, the last one padded to `padded` columns. Per 16 rows the codes are
+// (scales unless the part is plain, offsets where addends, or zero points of 8-bit integers, vary). The first
+// record is shorter by `phase` columns, the last one padded to `padded` columns. Behind the records lie, where
+// the zero points of code4 vary, 16 bytes of them per group, padded to 64. Per 16 rows the codes are
 //   f32   [column][16] f32                     f16  [column][16] f16
 //   bf16  [column / 2][16][2] bf16             int8 [column / 4][16][4] signed bytes
 //   e4m3  [column / 4][2][16][2] bytes: columns (0, 1) of all rows, then (2, 3)
 //   code4 [column / 8][16] dwords: byte i has column i in its low nibble and column i + 4 in its high one
-// weight = value(code) * scale + offset, value from the 16-entry table for code4.
+// weight = value(code) * scale + offset, value from the 16-entry table for code4; a zero point stands for the
+// offset (centre - zero) * scale.
 #pragma once
 
 #include <cstdint>
@@ -27,15 +29,19 @@ constexpr uint32_t code_bits(Kind kind) {
 
 struct Packing {
     Kind kind;
-    uint32_t has_scale, has_offset;
+    uint32_t has_scale, has_offset, has_zero;
     uint64_t rows, columns, padded, panels;
     uint64_t groups, group, phase;  // group: columns per group, a multiple of 8 unless there is one
     uint32_t exact_bf16;            // every value(code) is a bf16 number
+    float centre;                   // integer codes: what the values were shifted by
     float table[16];
 
     constexpr uint64_t column_bytes() const { return panel_rows * code_bits(kind) / 8; }
     constexpr uint64_t tail_bytes() const { return (has_scale + has_offset) * panel_rows * sizeof(float); }
-    constexpr uint64_t panel_bytes() const { return padded * column_bytes() + groups * tail_bytes(); }
+    constexpr uint64_t zero_bytes() const { return has_zero ? (groups * panel_rows + 63) / 64 * 64 : 0; }
+    constexpr uint64_t zeros() const { return padded * column_bytes() + groups * tail_bytes(); }  // their offset
+    constexpr uint64_t panel_bytes() const { return zeros() + zero_bytes(); }
+    constexpr bool shifted() const { return has_offset || has_zero; }
     // First column of group g, and one past its last one, padding included.
     constexpr uint64_t begin(uint64_t g) const { return g == 0 ? 0 : g * group - phase; }
     constexpr uint64_t end(uint64_t g) const { return g + 1 == groups ? padded : (g + 1) * group - phase; }
@@ -46,7 +52,7 @@ struct Packing {
         return g < groups ? g : groups - 1;
     }
     // One scale per row and nothing else: it can be applied to the finished sum.
-    constexpr bool row_scaled() const { return groups == 1 && !has_offset; }
+    constexpr bool row_scaled() const { return groups == 1 && !shifted(); }
 };
 
 }  // namespace mortise::cpu

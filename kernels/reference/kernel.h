@@ -22,6 +22,9 @@ void bid_linear(const mortise_problem& problem, mortise_bid& bid);
 uint64_t packed_bytes_linear(const mortise_kernel_part& part);
 Kernel* make_linear(const mortise_problem& problem);
 
+void bid_moe(const mortise_problem& problem, mortise_bid& bid);
+Kernel* make_moe(const mortise_problem& problem);
+
 void bid_elementwise(const mortise_problem& problem, mortise_bid& bid);
 Kernel* make_elementwise(const mortise_problem& problem);
 

@@ -64,6 +64,7 @@ mortise_status bid(const mortise_problem* problem, mortise_bid* out) {
     switch (problem->kind) {
         case MORTISE_OP_EMBED:
         case MORTISE_OP_LINEAR: bid_linear(*problem, *out); break;
+        case MORTISE_OP_MOE: bid_moe(*problem, *out); break;
         case MORTISE_OP_NORM: bid_norm(*problem, *out); break;
         case MORTISE_OP_ROPE: bid_rope(*problem, *out); break;
         case MORTISE_OP_ATTENTION: bid_attention(*problem, *out); break;
@@ -85,6 +86,7 @@ Kernel* make(const mortise_problem& problem) {
     switch (problem.kind) {
         case MORTISE_OP_EMBED:
         case MORTISE_OP_LINEAR: return make_linear(problem);
+        case MORTISE_OP_MOE: return make_moe(problem);
         case MORTISE_OP_NORM: return make_norm(problem);
         case MORTISE_OP_ROPE: return make_rope(problem);
         case MORTISE_OP_ATTENTION: return make_attention(problem);

@@ -129,6 +129,11 @@ inline float half_value(uint16_t bits) {
     const float tiny = static_cast<float>(magnitude) * 5.9604644775390625e-8f;  // 2^-24
     return sign ? -tiny : tiny;
 }
+inline F load_bytes(const uint8_t* p) {
+    float wide[16];
+    for (int i = 0; i < 16; i++) wide[i] = p[i];
+    return load(wide);
+}
 inline F load_bf16(const uint16_t* p) {
     uint32_t wide[16];
     for (int i = 0; i < 16; i++) wide[i] = static_cast<uint32_t>(p[i]) << 16;

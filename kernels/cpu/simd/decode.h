@@ -99,6 +99,12 @@ inline const float* scales_of(const Packing& packing, const uint8_t* panel, uint
     return reinterpret_cast<const float*>(panel + packing.end(g) * packing.column_bytes() + g * packing.tail_bytes());
 }
 
+// The offsets of a group whose scales are `scale`.
+inline F offsets_of(const Packing& packing, const uint8_t* panel, uint64_t g, F scale) {
+    if (packing.has_zero) return (set(packing.centre) - load_bytes(panel + packing.zeros() + g * panel_rows)) * scale;
+    return packing.has_offset ? load(scales_of(packing, panel, g) + packing.has_scale * 16) : zero();
+}
+
 inline uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 // Effect: use(column, w) for the decoded columns [first, last) of one panel, Decoder::step at a time, scaled
@@ -110,10 +116,9 @@ inline void decode_columns(const Packing& packing, const uint8_t* panel, uint64_
     for (uint64_t column = first; column < last;) {
         const uint64_t g = packing.group_of(column), end = least(last, packing.end(g));
         const uint8_t* codes = panel + packing.record(g) + (column - packing.begin(g)) * packing.column_bytes();
-        const float* tail = scales_of(packing, panel, g);
-        const bool scaled = !raw && packing.has_scale, shifted = !raw && packing.has_offset;
-        const F scale = scaled ? load(tail) : set(1);
-        const F offset = shifted ? load(tail + packing.has_scale * 16) : zero();
+        const bool scaled = !raw && packing.has_scale, shifted = !raw && packing.shifted();
+        const F scale = scaled ? load(scales_of(packing, panel, g)) : set(1);
+        const F offset = shifted ? offsets_of(packing, panel, g, scale) : zero();
         for (; column < end; column += Decoder<K>::step, codes += Decoder<K>::step * packing.column_bytes()) {
             prefetch(codes + 1024);
             F w[Decoder<K>::step];

@@ -54,11 +54,10 @@ inline void add_stretch(const Packing& packing, const Decoder<K>& decoder, const
     const uint8_t* codes = panel + packing.record(g) + (k - packing.begin(g)) * packing.column_bytes();
     F part[Rows];
     stretch<K, Rows>(decoder, packing.column_bytes(), codes, inputs.x + k, inputs.stride, end - k, part);
-    const float* tail = scales_of(packing, panel, g);
-    const F scale = packing.has_scale ? load(tail) : set(1);
+    const F scale = packing.has_scale ? load(scales_of(packing, panel, g)) : set(1);
     for (int t = 0; t < Rows; t++) total[t] = fma(part[t], scale, total[t]);
-    if (!packing.has_offset || end != packing.end(g)) return;
-    const F offset = load(tail + packing.has_scale * 16);
+    if (!packing.shifted() || end != packing.end(g)) return;
+    const F offset = offsets_of(packing, panel, g, scale);
     for (int t = 0; t < Rows; t++) total[t] = fma(set(sums[t * packing.groups + g]), offset, total[t]);
 }
 
@@ -69,6 +68,10 @@ inline void gemv_rows_of(const Product& product, const Inputs& inputs, const flo
     const uint64_t longest = stretch_bytes / packing.column_bytes();
     const uint64_t per_stream = (product.last - product.first + streams - 1) / streams;
     for (uint64_t i = 0; i < per_stream; i++) {
+        for (uint64_t s = 0; s < streams; s++) {  // what does not lie in the stream, one panel ahead
+            const uint8_t* next = panel_of(packing, product.packed, least(product.first + s * per_stream + i + 1, product.last - 1));
+            for (uint64_t b = 0; b < packing.zero_bytes(); b += 64) prefetch(next + packing.zeros() + b);
+        }
         F total[streams][Rows];
         for (auto& stream : total) {
             for (F& t : stream) t = zero();

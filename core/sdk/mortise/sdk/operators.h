@@ -157,6 +157,43 @@ inline double activate_pair(const ActOp& op, double gate, double up) {
     return (up + 1) * gate / (1 + std::exp(-1.702 * gate));
 }
 
+// MOE: parts are gate, up and down banks; y = sum over the chosen experts e of weight_e * down_e(act(gate_e(x), up_e(x))).
+struct MoeOp {
+    uint64_t experts, top_k;
+    uint32_t routing;  // MORTISE_ROUTING_*
+    ActOp act;
+};
+inline constexpr uint64_t most_chosen = 64;
+
+inline MoeOp moe_op(const mortise_problem& problem) {
+    MoeOp op;
+    op.experts = problem.n_inputs > 1 ? problem.input_widths[1] : 0;
+    op.top_k = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_TOP_K));
+    op.routing = static_cast<uint32_t>(int_attr(problem, MORTISE_ATTR_ROUTING));
+    op.act = act_op(problem);
+    return op;
+}
+
+// Effect: the chosen experts, best first, the lower index among equals, and their weights.
+// Requires: top_k <= experts and most_chosen.
+inline void route(const MoeOp& op, const float* logits, uint32_t* chosen, double* weights) {
+    double all = 0, some = 0;
+    for (uint64_t k = 0; k < op.top_k; k++) {
+        uint64_t best = op.experts;
+        for (uint64_t e = 0; e < op.experts; e++) {
+            bool taken = false;
+            for (uint64_t j = 0; j < k; j++) taken |= chosen[j] == e;
+            if (!taken && (best == op.experts || logits[e] > logits[best])) best = e;
+        }
+        chosen[k] = static_cast<uint32_t>(best);
+    }
+    const double top = logits[chosen[0]];
+    for (uint64_t e = 0; e < op.experts; e++) all += std::exp(logits[e] - top);
+    for (uint64_t k = 0; k < op.top_k; k++) some += weights[k] = std::exp(logits[chosen[k]] - top);
+    const double whole = op.routing == MORTISE_ROUTING_SOFTMAX_TOPK ? all : some;
+    for (uint64_t k = 0; k < op.top_k; k++) weights[k] /= whole;
+}
+
 // Effect: the field of `role` in `spec`, or null.
 inline const mortise_field* find_field(const mortise_spec& spec, uint32_t role) {
     for (uint32_t i = 0; i < spec.n_fields; i++) {
