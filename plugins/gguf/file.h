@@ -42,7 +42,8 @@ struct File {
     const Value* find(std::string_view key) const;
     const Tensor* tensor(std::string_view name) const;
 
-    // The value of `key`, or nothing when it is absent. Errors: Refused, naming the key, when it has another type.
+    // The value of `key`, or nothing when it is absent. Errors: Refused, naming the key, when it has another
+    // type.
     std::optional<std::string> text(std::string_view key) const;
     std::optional<int64_t> integer(std::string_view key) const;
     std::optional<bool> flag(std::string_view key) const;

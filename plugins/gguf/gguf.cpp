@@ -1,5 +1,5 @@
-// GGUF, the single file of llama.cpp: tensors in the name space "gguf", and the files of a checkpoint folder made
-// from its metadata.
+// GGUF, the single file of llama.cpp: tensors in the name space "gguf", and the files of a checkpoint folder
+// made from its metadata.
 
 #include <algorithm>
 
@@ -11,13 +11,16 @@ namespace {
 using namespace mortise::sdk;
 
 struct Gguf {
-    static bool probe(std::string_view, std::string_view first_bytes) { return first_bytes.starts_with("GGUF"); }
+    static bool probe(std::string_view, std::string_view first_bytes) {
+        return first_bytes.starts_with("GGUF");
+    }
 
     static void open(const Source& source, Sink& sink) {
         const gguf::File file = gguf::read(source);
         for (const gguf::Tensor& tensor : file.tensors) emit(tensor, sink);
         for (const auto& [key, value] : file.metadata) sink.metadata(key, gguf::describe(value));
-        const std::string origin = file.name + " (config.json from general.* and " + file.text("general.architecture").value_or("?") + ".*)";
+        const std::string origin = file.name + " (config.json from general.* and " +
+                                   file.text("general.architecture").value_or("?") + ".*)";
         sink.file("config.json", gguf::config_json(file, source), origin);
         emit_text_files(file, sink);
     }
@@ -31,13 +34,18 @@ struct Gguf {
     }
 
     static void emit_text_files(const gguf::File& file, Sink& sink) {
-        const auto origin = [&](const char* name, const char* keys) { return file.name + " (" + name + " from " + keys + ")"; };
+        const auto origin = [&](const char* name, const char* keys) {
+            return file.name + " (" + name + " from " + keys + ")";
+        };
         std::string why;
         if (const auto tokenizer = gguf::tokenizer_json(file, why))
             sink.file("tokenizer.json", *tokenizer, origin("tokenizer.json", "tokenizer.ggml.*"));
-        else log(MORTISE_LOG_INFO, "gguf", file.name + " gives no tokenizer: " + why);
-        sink.file("tokenizer_config.json", gguf::tokenizer_config_json(file), origin("tokenizer_config.json", "tokenizer.ggml.*"));
-        sink.file("generation_config.json", gguf::generation_config_json(file), origin("generation_config.json", "tokenizer.ggml.*"));
+        else
+            log(MORTISE_LOG_INFO, "gguf", file.name + " gives no tokenizer: " + why);
+        sink.file("tokenizer_config.json", gguf::tokenizer_config_json(file),
+                  origin("tokenizer_config.json", "tokenizer.ggml.*"));
+        sink.file("generation_config.json", gguf::generation_config_json(file),
+                  origin("generation_config.json", "tokenizer.ggml.*"));
         if (const auto text = gguf::chat_template(file))
             sink.file("chat_template.jinja", *text, origin("chat_template.jinja", "tokenizer.chat_template"));
     }

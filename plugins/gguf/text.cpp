@@ -49,10 +49,14 @@ std::string quote(std::string_view text) {
     out.reserve(text.size() + 2);
     for (const char c : text) {
         const auto byte = static_cast<uint8_t>(c);
-        if (c == '"' || c == '\\') (out += '\\') += c;
-        else if (c == '\n') out += "\\n";
-        else if (byte < 0x20) ((out += "\\u00") += hex[byte / 16]) += hex[byte % 16];
-        else out += c;
+        if (c == '"' || c == '\\')
+            (out += '\\') += c;
+        else if (c == '\n')
+            out += "\\n";
+        else if (byte < 0x20)
+            ((out += "\\u00") += hex[byte / 16]) += hex[byte % 16];
+        else
+            out += c;
     }
     return out += '"';
 }

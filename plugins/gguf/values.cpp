@@ -18,8 +18,9 @@ std::string shortest(T value) {
 }
 
 std::string_view kind(const Value& value) {
-    constexpr std::string_view names[] = {"a truth value", "an integer", "a real", "a real", "a string",
-                                          "an array of integers", "an array of reals", "an array of strings"};
+    constexpr std::string_view names[] = {
+        "a truth value",     "an integer",         "a real", "a real", "a string", "an array of integers",
+        "an array of reals", "an array of strings"};
     return names[value.data.index()];
 }
 
@@ -38,8 +39,10 @@ std::string listed(const std::vector<T>& list, const char* noun) {
     std::string out = "[";
     for (const T& item : list) {
         if (out.size() > 1) out += ", ";
-        if constexpr (std::same_as<T, std::string>) out += is_utf8(item) ? quote(item) : printable(item);
-        else out += shortest(item);
+        if constexpr (std::same_as<T, std::string>)
+            out += is_utf8(item) ? quote(item) : printable(item);
+        else
+            out += shortest(item);
     }
     return out + "]";
 }
@@ -77,25 +80,35 @@ std::optional<std::string> File::real(std::string_view key) const {
     const Value* value = find(key);
     if (!value) return std::nullopt;
     const auto* narrow = std::get_if<float>(&value->data);
-    const double number = narrow ? double{*narrow} : std::holds_alternative<double>(value->data) ? std::get<double>(value->data) : NAN;
+    const double number = narrow                                        ? double{*narrow}
+                          : std::holds_alternative<double>(value->data) ? std::get<double>(value->data)
+                                                                        : NAN;
     if (!std::isfinite(number)) refuse(key, "the value is no finite real", "a finite real", describe(*value));
     return narrow ? shortest(*narrow) : shortest(number);
 }
 
 const Texts* File::texts(std::string_view key) const { return as<Texts>(*this, key, "an array of strings"); }
-const Integers* File::integers(std::string_view key) const { return as<Integers>(*this, key, "an array of integers"); }
+const Integers* File::integers(std::string_view key) const {
+    return as<Integers>(*this, key, "an array of integers");
+}
 const Reals* File::reals(std::string_view key) const { return as<Reals>(*this, key, "an array of reals"); }
 
 std::string describe(const Value& value) {
     return std::visit(
         [](const auto& held) -> std::string {
             using T = std::decay_t<decltype(held)>;
-            if constexpr (std::same_as<T, bool>) return held ? "true" : "false";
-            else if constexpr (std::same_as<T, std::string>) return is_utf8(held) ? held : printable(held);
-            else if constexpr (std::same_as<T, Integers>) return listed(held, "integers");
-            else if constexpr (std::same_as<T, Reals>) return listed(held, "reals");
-            else if constexpr (std::same_as<T, Texts>) return listed(held, "strings");
-            else return shortest(held);
+            if constexpr (std::same_as<T, bool>)
+                return held ? "true" : "false";
+            else if constexpr (std::same_as<T, std::string>)
+                return is_utf8(held) ? held : printable(held);
+            else if constexpr (std::same_as<T, Integers>)
+                return listed(held, "integers");
+            else if constexpr (std::same_as<T, Reals>)
+                return listed(held, "reals");
+            else if constexpr (std::same_as<T, Texts>)
+                return listed(held, "strings");
+            else
+                return shortest(held);
         },
         value.data);
 }

@@ -9,11 +9,11 @@
 
 namespace gguf {
 
-// Effect: config.json in the words of the model's own config. A key <arch>.* that has no meaning here is copied
-// under its own name, so that the core accounts for it like for any other unknown key. An architecture that is
-// not known here gives its name as model_type and nothing else.
-// Errors: Refused: a key is missing or contradicts a tensor; Unsupported: a variant of a known architecture.
-// `source` gives the factors of a rope table, which is a tensor in this format.
+// Effect: config.json in the words of the model's own config. A key <arch>.* that has no meaning here is
+// copied under its own name, so that the core accounts for it like for any other unknown key. An architecture
+// that is not known here gives its name as model_type and nothing else. Errors: Refused: a key is missing or
+// contradicts a tensor; Unsupported: a variant of a known architecture. `source` gives the factors of a rope
+// table, which is a tensor in this format.
 std::string config_json(const File& file, const mortise::sdk::Source& source);
 
 // Effect: tokenizer.json, or nothing when the file has no vocabulary or a kind that is not BPE; `why` then

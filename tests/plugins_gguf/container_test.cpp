@@ -39,7 +39,8 @@ TEST(GgufContainer, GivesTensorsWithTheSlowestAxisFirst) {
 }
 
 TEST(GgufContainer, KeepsMetadataAsText) {
-    const auto opened = test::open_bytes(tiny_gguf().texts("general.languages", {"en", "d\xC3\xA9"}).render());
+    const auto opened =
+        test::open_bytes(tiny_gguf().texts("general.languages", {"en", "d\xC3\xA9"}).render());
     ASSERT_TRUE(opened) << to_string(opened.error());
     EXPECT_EQ(opened->metadata.find("llama.rope.freq_base")->second, "1e+05");
     EXPECT_EQ(opened->metadata.find("general.languages")->second, "[\"en\", \"d\xC3\xA9\"]");
@@ -67,7 +68,8 @@ TEST(GgufContainer, RefusesAFileCutShortAtAnyLength) {
     for (size_t size = 4; size < whole.size(); size += size < 1500 ? 1 : 1009) {
         const auto opened = test::open_bytes(whole.substr(0, size));
         ASSERT_FALSE(opened) << size;
-        ASSERT_EQ(opened.error().code(), Code::header_incomplete) << size << ": " << to_string(opened.error());
+        ASSERT_EQ(opened.error().code(), Code::header_incomplete)
+            << size << ": " << to_string(opened.error());
     }
 }
 
@@ -83,34 +85,41 @@ TEST(GgufContainer, RefusesCountsThatTheFileCannotHold) {
     for (const uint32_t type : {0u, 5u, 6u, 7u, 8u, 12u}) {
         GgufBytes list;
         list.number(type).number(uint64_t{1} << 60);
-        EXPECT_THAT(refusal(tiny_gguf().add("general.list", 9, list).render()), HasSubstr("general.list")) << type;
+        EXPECT_THAT(refusal(tiny_gguf().add("general.list", 9, list).render()), HasSubstr("general.list"))
+            << type;
     }
-    EXPECT_THAT(refusal(tiny_gguf().add("general.long", 8, GgufBytes().number(~uint64_t{0})).render()), HasSubstr("general.long"));
+    EXPECT_THAT(refusal(tiny_gguf().add("general.long", 8, GgufBytes().number(~uint64_t{0})).render()),
+                HasSubstr("general.long"));
 }
 
 TEST(GgufContainer, RefusesNamesThatOccurTwice) {
     auto maker = tiny_gguf();
     maker.tensors.back().name = "output_norm.weight";
     EXPECT_THAT(refusal(maker.render()), HasSubstr("E2011]: output_norm.weight: tensor occurs twice"));
-    EXPECT_THAT(refusal(tiny_gguf().u32("llama.block_count", 1).render()), HasSubstr("E2011]: llama.block_count"));
+    EXPECT_THAT(refusal(tiny_gguf().u32("llama.block_count", 1).render()),
+                HasSubstr("E2011]: llama.block_count"));
 }
 
 TEST(GgufContainer, RefusesMalformedValuesNamingTheKey) {
     EXPECT_THAT(refusal(tiny_gguf().add("general.odd", 13, {}).render()), HasSubstr("general.odd"));
     EXPECT_THAT(refusal(tiny_gguf().flag("general.odd", 2).render()), HasSubstr("general.odd"));
-    EXPECT_THAT(refusal(tiny_gguf().add("general.odd", 10, GgufBytes().number(~uint64_t{0})).render()), HasSubstr("general.odd"));
+    EXPECT_THAT(refusal(tiny_gguf().add("general.odd", 10, GgufBytes().number(~uint64_t{0})).render()),
+                HasSubstr("general.odd"));
     GgufBytes nested;
     nested.number(uint32_t{9}).number(uint64_t{1}).number(uint32_t{0}).number(uint64_t{0});
     EXPECT_THAT(refusal(tiny_gguf().add("general.odd", 9, nested).render()), HasSubstr("array of arrays"));
     EXPECT_THAT(refusal(tiny_gguf().u32("", 1).render()), HasSubstr("no proper length"));
     EXPECT_THAT(refusal(tiny_gguf().u32("\xFF", 1).render()), HasSubstr("not UTF-8"));
-    EXPECT_THAT(refusal(tiny_gguf().text("general.alignment", "32").render()), HasSubstr("general.alignment"));
+    EXPECT_THAT(refusal(tiny_gguf().text("general.alignment", "32").render()),
+                HasSubstr("general.alignment"));
 }
 
 TEST(GgufContainer, FollowsTheAlignmentAndRefusesImpossibleOnes) {
     EXPECT_EQ(refusal(tiny_gguf().u32("general.alignment", 256).render(256)), "");
     for (const uint32_t alignment : {0u, 3u, 24u, 1u << 20})
-        EXPECT_THAT(refusal(tiny_gguf().u32("general.alignment", alignment).render()), HasSubstr("general.alignment")) << alignment;
+        EXPECT_THAT(refusal(tiny_gguf().u32("general.alignment", alignment).render()),
+                    HasSubstr("general.alignment"))
+            << alignment;
 }
 
 TEST(GgufContainer, RefusesHolesOverlapsAndMisalignedTensors) {
@@ -156,7 +165,8 @@ TEST(GgufContainer, RefusesUnknownAndRemovedTypesByName) {
 }
 
 TEST(GgufContainer, RefusesOneOfSeveralFiles) {
-    const auto opened = test::open_bytes(tiny_gguf().add("split.count", 2, GgufBytes().number(uint16_t{3})).render());
+    const auto opened =
+        test::open_bytes(tiny_gguf().add("split.count", 2, GgufBytes().number(uint16_t{3})).render());
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code(), Code::unsupported_container);
 }

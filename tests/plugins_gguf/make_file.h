@@ -50,7 +50,9 @@ class GgufMaker {
     uint64_t extra_tensors = 0, extra_keys = 0;  // added to the counts alone
     std::string tail;                            // behind the last tensor
 
-    GgufMaker& text(std::string_view key, std::string_view value) { return add(key, 8, GgufBytes().text(value)); }
+    GgufMaker& text(std::string_view key, std::string_view value) {
+        return add(key, 8, GgufBytes().text(value));
+    }
     GgufMaker& u32(std::string_view key, uint32_t value) { return add(key, 4, GgufBytes().number(value)); }
     GgufMaker& f32(std::string_view key, float value) { return add(key, 6, GgufBytes().number(value)); }
     GgufMaker& flag(std::string_view key, uint8_t value) { return add(key, 7, GgufBytes().number(value)); }
@@ -85,7 +87,11 @@ class GgufMaker {
 
     std::string render(uint64_t alignment = 32) const {
         GgufBytes out;
-        out.raw("GGUF").number(version).number(uint64_t{tensors.size()} + extra_tensors).number(n_keys_ + extra_keys).raw(keys_.bytes());
+        out.raw("GGUF")
+            .number(version)
+            .number(uint64_t{tensors.size()} + extra_tensors)
+            .number(n_keys_ + extra_keys)
+            .raw(keys_.bytes());
         uint64_t offset = 0;
         for (const GgufTensor& tensor : tensors) {
             out.text(tensor.name).number(static_cast<uint32_t>(tensor.extent.size()));
@@ -113,15 +119,22 @@ inline GgufMaker tiny_gguf(std::string_view family = "llama") {
     GgufMaker maker;
     const std::string p = std::string(family) + ".";
     maker.text("general.architecture", family).u32(p + "block_count", 1).u32(p + "context_length", 64);
-    maker.u32(p + "embedding_length", 32).u32(p + "feed_forward_length", 64).u32(p + "attention.head_count", 2);
-    maker.u32(p + "attention.head_count_kv", 1).f32(p + "attention.layer_norm_rms_epsilon", 1e-5f).f32(p + "rope.freq_base", 100000.0f);
+    maker.u32(p + "embedding_length", 32)
+        .u32(p + "feed_forward_length", 64)
+        .u32(p + "attention.head_count", 2);
+    maker.u32(p + "attention.head_count_kv", 1)
+        .f32(p + "attention.layer_norm_rms_epsilon", 1e-5f)
+        .f32(p + "rope.freq_base", 100000.0f);
     maker.u32(p + "rope.dimension_count", 16);
     const auto matrix = [&](std::string name, uint64_t columns, uint64_t rows) {
         maker.tensor(std::move(name), {columns, rows}, 0, columns * rows * 4);
     };
     matrix("token_embd.weight", 32, 4);
-    maker.tensor("output_norm.weight", {32}, 0, 128).tensor("blk.0.attn_norm.weight", {32}, 0, 128).tensor("blk.0.ffn_norm.weight", {32}, 0, 128);
-    for (const char* name : {"attn_q", "attn_output"}) matrix("blk.0." + std::string(name) + ".weight", 32, 32);
+    maker.tensor("output_norm.weight", {32}, 0, 128)
+        .tensor("blk.0.attn_norm.weight", {32}, 0, 128)
+        .tensor("blk.0.ffn_norm.weight", {32}, 0, 128);
+    for (const char* name : {"attn_q", "attn_output"})
+        matrix("blk.0." + std::string(name) + ".weight", 32, 32);
     for (const char* name : {"attn_k", "attn_v"}) matrix("blk.0." + std::string(name) + ".weight", 32, 16);
     for (const char* name : {"ffn_gate", "ffn_up"}) matrix("blk.0." + std::string(name) + ".weight", 32, 64);
     matrix("blk.0.ffn_down.weight", 64, 32);

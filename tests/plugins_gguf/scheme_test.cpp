@@ -57,7 +57,9 @@ TEST_P(GgufGolden, DecodesToTheProducersWeights) {
 INSTANTIATE_TEST_SUITE_P(Encodings, GgufGolden, ::testing::Values("gguf_q4_0", "gguf_q4_1", "gguf_q8_0"),
                          [](const auto& each) { return std::string(each.param); });
 
-std::string floats(const std::vector<float>& values) { return {reinterpret_cast<const char*>(values.data()), values.size() * 4}; }
+std::string floats(const std::vector<float>& values) {
+    return {reinterpret_cast<const char*>(values.data()), values.size() * 4};
+}
 
 // Rows of each head: file row 2i + h holds row h * d/2 + i.
 std::vector<float> paired(const std::vector<float>& rows, uint64_t columns, uint64_t head_dim) {
@@ -65,7 +67,8 @@ std::vector<float> paired(const std::vector<float>& rows, uint64_t columns, uint
     for (uint64_t row = 0; row < rows.size() / columns; ++row) {
         const uint64_t in_head = row % head_dim, from = row - in_head;
         const uint64_t to = from + in_head % (head_dim / 2) * 2 + in_head / (head_dim / 2);
-        std::copy_n(rows.begin() + static_cast<int64_t>(row * columns), columns, out.begin() + static_cast<int64_t>(to * columns));
+        std::copy_n(rows.begin() + static_cast<int64_t>(row * columns), columns,
+                    out.begin() + static_cast<int64_t>(to * columns));
     }
     return out;
 }
@@ -74,7 +77,8 @@ TEST(GgufScheme, PutsTheRowsOfQAndKBackTogetherWithTheirBiases) {
     std::vector<float> weight(32 * 32), bias(32);
     for (size_t i = 0; i < weight.size(); ++i) weight[i] = static_cast<float>(i) * 0.25f;
     for (size_t i = 0; i < bias.size(); ++i) bias[i] = static_cast<float>(i) - 7;
-    const auto make = [&](std::string_view family, const std::vector<float>& q, const std::vector<float>& q_bias) {
+    const auto make = [&](std::string_view family, const std::vector<float>& q,
+                          const std::vector<float>& q_bias) {
         GgufMaker maker = tiny_gguf(family);
         maker.at("blk.0.attn_q.weight").data = floats(q);
         maker.tensor("blk.0.attn_q.bias", {32}, 0, 128).at("blk.0.attn_q.bias").data = floats(q_bias);
@@ -82,7 +86,8 @@ TEST(GgufScheme, PutsTheRowsOfQAndKBackTogetherWithTheirBiases) {
         if (family == "llama") maker.tensor("blk.0.attn_output.bias", {32}, 0, 128);
         return digest_of(maker);
     };
-    const auto turned = make("llama", paired(weight, 32, 16), paired(bias, 1, 16)), straight = make("qwen2", weight, bias);
+    const auto turned = make("llama", paired(weight, 32, 16), paired(bias, 1, 16)),
+               straight = make("qwen2", weight, bias);
     const std::string name = "model.layers.0.self_attn.q_proj";
     EXPECT_EQ(part(turned, name).values, sha256_hex(std::as_bytes(std::span(weight))));
     EXPECT_EQ(part(turned, name).values, part(straight, name).values);
@@ -92,7 +97,8 @@ TEST(GgufScheme, PutsTheRowsOfQAndKBackTogetherWithTheirBiases) {
 }
 
 TEST(GgufScheme, RefusesOtherEncodingsByName) {
-    const std::pair<uint32_t, uint64_t> encodings[] = {{6, 22}, {7, 24}, {9, 36}, {20, 18}, {39, 17}};  // number, bytes of a block
+    const std::pair<uint32_t, uint64_t> encodings[] = {
+        {6, 22}, {7, 24}, {9, 36}, {20, 18}, {39, 17}};  // number, bytes of a block
     for (const auto& [type, bytes] : encodings) {
         GgufMaker maker = tiny_gguf();
         maker.at("blk.0.ffn_up.weight").type = type;
@@ -116,7 +122,8 @@ TEST(GgufScheme, RefusesABlockThatBelongsToANorm) {
 
 TEST(GgufScheme, DropsTheRopeTableByRule) {
     GgufMaker maker = tiny_gguf();
-    maker.tensor("rope_freqs.weight", {8}, 0, 32).at("rope_freqs.weight").data = floats({1, 1, 1, 2, 2, 8, 8, 8});
+    maker.tensor("rope_freqs.weight", {8}, 0, 32).at("rope_freqs.weight").data =
+        floats({1, 1, 1, 2, 2, 8, 8, 8});
     const test::TempFolder folder;
     const auto planned = test::plan_path(folder.write("model.gguf", maker.render()));
     ASSERT_TRUE(planned) << to_string(planned.error());
@@ -126,7 +133,8 @@ TEST(GgufScheme, DropsTheRopeTableByRule) {
 
 TEST(GgufScheme, AnUnknownMetadataKeyOfTheModelEndsThePlan) {
     const test::TempFolder folder;
-    const auto planned = test::plan_path(folder.write("model.gguf", tiny_gguf().u32("llama.expert_count", 8).render()));
+    const auto planned =
+        test::plan_path(folder.write("model.gguf", tiny_gguf().u32("llama.expert_count", 8).render()));
     ASSERT_FALSE(planned);
     EXPECT_EQ(planned.error().code(), Code::config_unknown_key);
     EXPECT_THAT(to_string(planned.error()), HasSubstr("llama.expert_count"));

@@ -60,11 +60,15 @@ TEST(GgufConfig, RefusesMissingAndContradictoryKeys) {
     EXPECT_THAT(made(nameless, "config.json"), HasSubstr("general.architecture"));
     auto family = tiny_gguf("qwen2");
     EXPECT_EQ(value(family, "model_type"), "qwen2");
-    EXPECT_THAT(made(nameless.text("general.architecture", "llama"), "config.json"), HasSubstr("llama.embedding_length"));
+    EXPECT_THAT(made(nameless.text("general.architecture", "llama"), "config.json"),
+                HasSubstr("llama.embedding_length"));
     EXPECT_THAT(made(tiny_gguf().u32("llama.vocab_size", 5), "config.json"), HasSubstr("llama.vocab_size"));
-    EXPECT_THAT(made(tiny_gguf().texts("tokenizer.ggml.tokens", {"a", "b", "c", "d", "e"}), "config.json"), HasSubstr("more tokens"));
-    EXPECT_THAT(made(tiny_gguf().u32("llama.attention.key_length", 8), "config.json"), HasSubstr("llama.rope.dimension_count"));
-    EXPECT_THAT(made(tiny_gguf().u32("tokenizer.ggml.eos_token_id", ~0u), "config.json"), HasSubstr("eos_token_id"));
+    EXPECT_THAT(made(tiny_gguf().texts("tokenizer.ggml.tokens", {"a", "b", "c", "d", "e"}), "config.json"),
+                HasSubstr("more tokens"));
+    EXPECT_THAT(made(tiny_gguf().u32("llama.attention.key_length", 8), "config.json"),
+                HasSubstr("llama.rope.dimension_count"));
+    EXPECT_THAT(made(tiny_gguf().u32("tokenizer.ggml.eos_token_id", ~0u), "config.json"),
+                HasSubstr("eos_token_id"));
 }
 
 TEST(GgufConfig, NamesAnUnknownArchitectureAndNothingElse) {
@@ -73,12 +77,14 @@ TEST(GgufConfig, NamesAnUnknownArchitectureAndNothingElse) {
 
 TEST(GgufConfig, CarriesRopeScaling) {
     auto linear = tiny_gguf().text("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 4);
-    EXPECT_THAT(made(linear, "config.json"), HasSubstr(R"("rope_scaling": {"rope_type": "linear", "factor": 4})"));
+    EXPECT_THAT(made(linear, "config.json"),
+                HasSubstr(R"("rope_scaling": {"rope_type": "linear", "factor": 4})"));
     auto yarn = tiny_gguf().text("llama.rope.scaling.type", "yarn").f32("llama.rope.scaling.factor", 2.5f);
     yarn.u32("llama.rope.scaling.original_context_length", 32);
     EXPECT_THAT(made(yarn, "config.json"),
                 HasSubstr(R"({"rope_type": "yarn", "factor": 2.5, "original_max_position_embeddings": 32})"));
-    EXPECT_THAT(made(tiny_gguf().text("llama.rope.scaling.type", "odd"), "config.json"), HasSubstr("llama.rope.scaling.type"));
+    EXPECT_THAT(made(tiny_gguf().text("llama.rope.scaling.type", "odd"), "config.json"),
+                HasSubstr("llama.rope.scaling.type"));
 }
 
 TEST(GgufConfig, ReadsTheTableOfRopeFactors) {
@@ -89,26 +95,37 @@ TEST(GgufConfig, ReadsTheTableOfRopeFactors) {
     std::memcpy(bytes.data() + bytes.size() - sizeof factors, factors, sizeof factors);
     const auto opened = test::open_bytes(bytes);
     ASSERT_TRUE(opened) << to_string(opened.error());
-    EXPECT_THAT(opened->virtual_files.find("config.json")->second.bytes, HasSubstr(R"("short_factor": [1, 1, 1, 1, 1.5, 8, 8, 8])"));
+    EXPECT_THAT(opened->virtual_files.find("config.json")->second.bytes,
+                HasSubstr(R"("short_factor": [1, 1, 1, 1, 1.5, 8, 8, 8])"));
     EXPECT_THAT(made(maker, "config.json"), HasSubstr("rope factor is not positive"));  // all zero
 }
 
 TEST(GgufText, GivesStopTokensAndTemplates) {
-    auto maker = tiny_gguf().texts("tokenizer.ggml.tokens", {"a", "b", "c", "d"}).u32("tokenizer.ggml.eos_token_id", 2);
-    maker.u32("tokenizer.ggml.eot_token_id", 3).u32("tokenizer.ggml.bos_token_id", 1).text("tokenizer.chat_template", "{{ \"x\" }}\n");
+    auto maker = tiny_gguf()
+                     .texts("tokenizer.ggml.tokens", {"a", "b", "c", "d"})
+                     .u32("tokenizer.ggml.eos_token_id", 2);
+    maker.u32("tokenizer.ggml.eot_token_id", 3)
+        .u32("tokenizer.ggml.bos_token_id", 1)
+        .text("tokenizer.chat_template", "{{ \"x\" }}\n");
     EXPECT_THAT(made(maker, "generation_config.json"), HasSubstr("\"eos_token_id\": [2, 3]"));
     EXPECT_EQ(made(maker, "chat_template.jinja"), "{{ \"x\" }}\n");
     EXPECT_THAT(made(maker, "tokenizer_config.json"), HasSubstr("\"eos_token\": \"c\""));
     EXPECT_EQ(made(maker, "tokenizer.json"), "(none)");  // of no known kind
     maker.texts("tokenizer.chat_templates", {"tool_use"}).text("tokenizer.chat_template.tool_use", "tools");
     EXPECT_EQ(made(maker, "chat_template.jinja"), "(none)");  // it would hide the other one
-    EXPECT_THAT(made(maker, "tokenizer_config.json"), HasSubstr(R"({"name": "tool_use", "template": "tools"})"));
+    EXPECT_THAT(made(maker, "tokenizer_config.json"),
+                HasSubstr(R"({"name": "tool_use", "template": "tools"})"));
 }
 
 TEST(GgufText, RefusesListsThatDoNotFit) {
-    const auto with = [](const std::vector<std::string>& tokens, const std::vector<int32_t>& types, const std::vector<std::string>& merges) {
-        auto maker = tiny_gguf().text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "gpt-2").texts("tokenizer.ggml.tokens", tokens);
-        return made(maker.i32s("tokenizer.ggml.token_type", types).texts("tokenizer.ggml.merges", merges), "tokenizer.json");
+    const auto with = [](const std::vector<std::string>& tokens, const std::vector<int32_t>& types,
+                         const std::vector<std::string>& merges) {
+        auto maker = tiny_gguf()
+                         .text("tokenizer.ggml.model", "gpt2")
+                         .text("tokenizer.ggml.pre", "gpt-2")
+                         .texts("tokenizer.ggml.tokens", tokens);
+        return made(maker.i32s("tokenizer.ggml.token_type", types).texts("tokenizer.ggml.merges", merges),
+                    "tokenizer.json");
     };
     EXPECT_THAT(with({"a", "b"}, {1}, {}), HasSubstr("tokenizer.ggml.token_type"));
     EXPECT_THAT(with({"a", "a"}, {1, 1}, {}), HasSubstr("occurs twice"));
@@ -135,13 +152,16 @@ struct Tables {
             by_id[vocabulary.items()[i]->as_int().value()] = {token, token.starts_with("<0x") ? 6 : 1};
         }
         for (const auto& added : root.find("added_tokens")->items())
-            by_id[added->find("id")->as_int().value()] = {text::golden::string(*added, "content"), added->find("special")->as_bool().value() ? 3 : 4};
+            by_id[added->find("id")->as_int().value()] = {text::golden::string(*added, "content"),
+                                                          added->find("special")->as_bool().value() ? 3 : 4};
         for (const auto& [id, token] : by_id) {
-            while (tokens.size() < static_cast<size_t>(id)) push("[PAD" + std::to_string(tokens.size()) + "]", 5);
+            while (tokens.size() < static_cast<size_t>(id))
+                push("[PAD" + std::to_string(tokens.size()) + "]", 5);
             push(token.first, token.second);
         }
         for (const auto& merge : root.find("model")->find("merges")->items())
-            merges.push_back(std::string(merge->items()[0]->text()) + " " + std::string(merge->items()[1]->text()));
+            merges.push_back(std::string(merge->items()[0]->text()) + " " +
+                             std::string(merge->items()[1]->text()));
     }
     void push(std::string token, int32_t type) {
         tokens.push_back(std::move(token));
@@ -153,7 +173,8 @@ struct Tables {
         for (size_t rank = merges.size(); rank-- > 0;) {
             const size_t space = merges[rank].find(' ');
             const std::string whole = merges[rank].substr(0, space) + merges[rank].substr(space + 1);
-            out[static_cast<size_t>(std::ranges::find(tokens, whole) - tokens.begin())] = -static_cast<float>(rank);
+            out[static_cast<size_t>(std::ranges::find(tokens, whole) - tokens.begin())] =
+                -static_cast<float>(rank);
         }
         return out;
     }
@@ -162,35 +183,46 @@ struct Tables {
         made.tensors[0].extent = {32, tokens.size()};
         made.tensors[0].bytes = tokens.size() * 128;
         made.texts("tokenizer.ggml.tokens", tokens).i32s("tokenizer.ggml.token_type", types);
-        if (std::string_view(pre) == "pieces") return made.text("tokenizer.ggml.model", "llama").f32s("tokenizer.ggml.scores", scores());
-        return made.text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", pre).texts("tokenizer.ggml.merges", merges);
+        if (std::string_view(pre) == "pieces")
+            return made.text("tokenizer.ggml.model", "llama").f32s("tokenizer.ggml.scores", scores());
+        return made.text("tokenizer.ggml.model", "gpt2")
+            .text("tokenizer.ggml.pre", pre)
+            .texts("tokenizer.ggml.merges", merges);
     }
 };
 
 TEST_P(GgufTokenizer, GivesTheIdsOfTheLibrary) {
     const auto folder = text::golden::root() / "tokenizers" / GetParam().golden;
-    const auto source = text::golden::document(folder / "tokenizer.json"), cases = text::golden::document(folder / "cases.json");
+    const auto source = text::golden::document(folder / "tokenizer.json"),
+               cases = text::golden::document(folder / "cases.json");
     const Tables tables(source.root());
     GgufMaker maker = tables.maker(GetParam().pre);
-    for (const auto& [key, tokens] : {std::pair{"bos", std::vector{"<|begin_of_text|>", "<s>"}}, std::pair{"unknown", std::vector{"<unk>"}}})
+    for (const auto& [key, tokens] : {std::pair{"bos", std::vector{"<|begin_of_text|>", "<s>"}},
+                                      std::pair{"unknown", std::vector{"<unk>"}}})
         for (const char* token : tokens)
             if (const auto at = std::ranges::find(tables.tokens, token); at != tables.tokens.end())
-                maker.u32("tokenizer.ggml." + std::string(key) + "_token_id", static_cast<uint32_t>(at - tables.tokens.begin()));
+                maker.u32("tokenizer.ggml." + std::string(key) + "_token_id",
+                          static_cast<uint32_t>(at - tables.tokens.begin()));
     const auto tokenizer = text::Tokenizer::parse(made(maker, "tokenizer.json"), "tokenizer.json");
     ASSERT_TRUE(tokenizer) << to_string(tokenizer.error());
     ASSERT_GT(cases.root().find("cases")->size(), 50u);
     for (const auto& each : cases.root().find("cases")->items()) {
         const std::string text = text::golden::string(*each, "text");
         EXPECT_EQ(tokenizer->encode(text, true).value(), text::golden::ids(*each->find("ids"))) << text;
-        EXPECT_EQ(tokenizer->encode(text, false).value(), text::golden::ids(*each->find("ids_no_special"))) << text;
-        EXPECT_EQ(tokenizer->decode(tokenizer->encode(text, true).value(), false).value(), text::golden::string(*each, "decode")) << text;
+        EXPECT_EQ(tokenizer->encode(text, false).value(), text::golden::ids(*each->find("ids_no_special")))
+            << text;
+        EXPECT_EQ(tokenizer->decode(tokenizer->encode(text, true).value(), false).value(),
+                  text::golden::string(*each, "decode"))
+            << text;
     }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, GgufTokenizer,
-                         ::testing::Values(Kind{"gpt2", "gpt-2"}, Kind{"llama3", "llama-bpe"}, Kind{"qwen2", "qwen2"}, Kind{"o200k", "gpt-4o"},
-                                           Kind{"digits", "starcoder"}, Kind{"gpt2", "smollm"}, Kind{"llama2", "pieces"}),
-                         [](const auto& kind) { 
+                         ::testing::Values(Kind{"gpt2", "gpt-2"}, Kind{"llama3", "llama-bpe"},
+                                           Kind{"qwen2", "qwen2"}, Kind{"o200k", "gpt-4o"},
+                                           Kind{"digits", "starcoder"}, Kind{"gpt2", "smollm"},
+                                           Kind{"llama2", "pieces"}),
+                         [](const auto& kind) {
                              std::string name = std::string(kind.param.golden) + "_as_" + kind.param.pre;
                              std::ranges::replace_if(name, [](char c) { return c == '-'; }, '_');
                              return name;

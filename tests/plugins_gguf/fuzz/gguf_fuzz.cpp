@@ -1,5 +1,5 @@
-// A whole file through the parser and everything that is made from it: either a refusal, or tensors inside the
-// file that do not overlap and files that are JSON.
+// A whole file through the parser and everything that is made from it: either a refusal, or tensors inside
+// the file that do not overlap and files that are JSON.
 #include <algorithm>
 #include <cstring>
 
@@ -34,7 +34,8 @@ void check_tensors(const gguf::File& file, size_t size) {
 }
 
 void check_json(const std::string& text) {
-    MORTISE_INVARIANT(mortise::json::parse_events(text, "made", [](const auto&) { return mortise::Status{}; }).has_value());
+    MORTISE_INVARIANT(
+        mortise::json::parse_events(text, "made", [](const auto&) { return mortise::Status{}; }).has_value());
 }
 
 }  // namespace
@@ -46,7 +47,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     try {
         const gguf::File file = gguf::read(source);
         check_tensors(file, size);
-        for (const auto& [key, value] : file.metadata) MORTISE_INVARIANT(!key.empty() && gguf::describe(value).size() < size * 8 + 64);
+        for (const auto& [key, value] : file.metadata)
+            MORTISE_INVARIANT(!key.empty() && gguf::describe(value).size() < size * 8 + 64);
         std::string why;
         if (const auto tokenizer = gguf::tokenizer_json(file, why)) check_json(*tokenizer);
         check_json(gguf::tokenizer_config_json(file));

@@ -22,8 +22,8 @@ static_assert(std::endian::native == std::endian::little, "files are read as lit
 
 // Codes of the host's table that say what is wrong with a container.
 namespace code {
-inline constexpr uint32_t text = 2004, value = 2005, offsets = 2006, overflow = 2007, bytes = 2009, cut_short = 2010, twice = 2011,
-                          container = 5004;
+inline constexpr uint32_t text = 2004, value = 2005, offsets = 2006, overflow = 2007, bytes = 2009,
+                          cut_short = 2010, twice = 2011, container = 5004;
 }
 
 // The one file. Reads are bounded by its real size.
@@ -34,7 +34,9 @@ class Source {
     std::string name() const { return std::string(view(source_.name)); }
     uint64_t size() const { return source_.size; }
     // Errors: the range lies outside the file; I/O.
-    void read(uint64_t offset, uint64_t bytes, void* out) const { check(source_.read(source_.context, offset, bytes, out)); }
+    void read(uint64_t offset, uint64_t bytes, void* out) const {
+        check(source_.read(source_.context, offset, bytes, out));
+    }
 
   private:
     const mortise_source& source_;
@@ -45,7 +47,8 @@ class Source {
 class Reader {
   public:
     // Effect: reads at most `limit` bytes in all; what lies behind is refused like the end of the file.
-    explicit Reader(const Source& source, uint64_t limit = UINT64_MAX) : source_(source), end_(std::min(source.size(), limit)) {}
+    explicit Reader(const Source& source, uint64_t limit = UINT64_MAX)
+        : source_(source), end_(std::min(source.size(), limit)) {}
 
     uint64_t position() const { return position_; }
     uint64_t left() const { return end_ - position_; }
@@ -56,7 +59,8 @@ class Reader {
         auto* to = static_cast<char*>(out);
         while (count > 0) {
             if (position_ < buffer_at_ || position_ >= buffer_at_ + buffer_.size()) refill();
-            const uint64_t from = position_ - buffer_at_, step = std::min<uint64_t>(count, buffer_.size() - from);
+            const uint64_t from = position_ - buffer_at_,
+                           step = std::min<uint64_t>(count, buffer_.size() - from);
             std::memcpy(to, buffer_.data() + from, step);
             to += step;
             position_ += step;
@@ -104,8 +108,8 @@ class Sink {
     explicit Sink(const mortise_container_sink& sink) : sink_(sink) {}
 
     // shape: slowest axis first; block encodings are U8 [rows][bytes per row] and named in `encoding`.
-    void tensor(std::string_view name, uint32_t dtype, const std::vector<int64_t>& shape, std::string_view encoding, uint64_t offset,
-                uint64_t bytes) {
+    void tensor(std::string_view name, uint32_t dtype, const std::vector<int64_t>& shape,
+                std::string_view encoding, uint64_t offset, uint64_t bytes) {
         auto c = make<mortise_container_tensor>();
         c.name = str(name);
         c.dtype = dtype;
@@ -120,7 +124,9 @@ class Sink {
     void file(std::string_view name, std::string_view bytes, std::string_view origin) {
         sink_.file(sink_.context, str(name), str(bytes), str(origin));
     }
-    void metadata(std::string_view key, std::string_view value) { sink_.metadata(sink_.context, str(key), str(value)); }
+    void metadata(std::string_view key, std::string_view value) {
+        sink_.metadata(sink_.context, str(key), str(value));
+    }
 
   private:
     const mortise_container_sink& sink_;
@@ -132,7 +138,8 @@ mortise_entry container_entry(const char* id, const char* name_space) {
     table.name_space = str(name_space);
     table.probe = [](mortise_str file_name, const void* first, uint64_t bytes) -> uint8_t {
         uint8_t mine = 0;
-        (void)guard([&] { mine = T::probe(view(file_name), {static_cast<const char*>(first), bytes}) ? 1 : 0; });
+        (void)guard(
+            [&] { mine = T::probe(view(file_name), {static_cast<const char*>(first), bytes}) ? 1 : 0; });
         return mine;
     };
     table.open = [](const mortise_source* source, const mortise_container_sink* sink) -> mortise_status {
