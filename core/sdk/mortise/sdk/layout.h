@@ -49,4 +49,49 @@ inline mortise_layout row_words_even_first(uint64_t rows) {
                          by_column(static_cast<int64_t>(rows) * 4), by_bit()});
 }
 
+// Effect: fields of `bits` as one dense stream of 32-bit words per row, along the columns, stored as
+// [column * bits / 32][row]; a field may cross two words.
+inline mortise_layout column_words(uint32_t bits, uint64_t rows) {
+    return one_plane(bits, {by_row(32), term(MORTISE_SOURCE_COLUMN_STREAM, 1, 32, 1),
+                            term(MORTISE_SOURCE_COLUMN_STREAM, 32, 0, static_cast<int64_t>(rows) * 32)});
+}
+// Effect: the same along the rows, stored as [column][rows * bits / 32].
+inline mortise_layout row_words(uint32_t bits, uint64_t rows) {
+    return one_plane(bits, {term(MORTISE_SOURCE_ROW_STREAM, 1, 0, 1), by_column(static_cast<int64_t>(rows * bits))});
+}
+
+namespace detail {
+
+// 32 fields take `bits` words: one plane for each power of two in `bits`, the widest plane holds the low bits,
+// a plane of width w packs 32 / w fields per word. `word` and `block` are the strides, in bits, from one word
+// of a block to the next and from one block to the next; `other` goes along the axis that is not packed.
+inline mortise_layout planes_of_32(uint32_t bits, uint32_t source, int64_t word, int64_t block, const mortise_term& other) {
+    mortise_layout layout{};
+    int64_t first_word = 0;
+    for (uint32_t width = 8; width > 0; width /= 2) {
+        if ((bits & width) == 0) continue;
+        mortise_plane& plane = layout.planes[layout.n_planes++];
+        plane.bits = width;
+        plane.offset = static_cast<uint64_t>(first_word * word);
+        plane.terms[plane.n_terms++] = term(source, 1, 32 / width, width);
+        if (width > 1) plane.terms[plane.n_terms++] = term(source, 32 / width, width, word);
+        plane.terms[plane.n_terms++] = term(source, 32, 0, block);
+        plane.terms[plane.n_terms++] = other;
+        plane.terms[plane.n_terms++] = by_bit();
+        first_word += width;
+    }
+    return layout;
+}
+
+}  // namespace detail
+
+// Effect: column_words and row_words with each 32 fields cut into bit planes that never cross a word.
+inline mortise_layout column_planes(uint32_t bits, uint64_t rows) {
+    const auto word = static_cast<int64_t>(rows) * 32;
+    return detail::planes_of_32(bits, MORTISE_SOURCE_COLUMN, word, word * bits, by_row(32));
+}
+inline mortise_layout row_planes(uint32_t bits, uint64_t rows) {
+    return detail::planes_of_32(bits, MORTISE_SOURCE_ROW, 32, int64_t{32} * bits, by_column(static_cast<int64_t>(rows * bits)));
+}
+
 }  // namespace mortise::sdk

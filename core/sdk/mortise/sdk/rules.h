@@ -48,6 +48,10 @@ class Rules {
         }
     }
 
+    // Effect: one more rule, after the others.
+    void add(Rule rule) { rules_.push_back(std::move(rule)); }
+    const Rule& last() const { return rules_.back(); }
+
     // Effect: the first rule that matches, counted; null when none does.
     // Errors: a malformed pattern; a rule that matches some parts of a fused module and not the others.
     const Rule* find(const mortise_module& module) {

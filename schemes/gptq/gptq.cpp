@@ -1,0 +1,260 @@
+// 2- to 8-bit codes in groups along the columns, packed along the columns: the files of AutoGPTQ and
+// gptqmodel, formats "gptq" (zero points stored less one), "gptq_v2" (as they are) and "gptq_p" (bit planes).
+// Facts as gptqmodel 7.7 writes and reads them.
+
+#include "mortise/sdk/int_groups.h"
+#include "mortise/sdk/scheme.h"
+
+namespace {
+
+using namespace mortise::sdk;
+
+// Keys of the producers that say how a file was made and nothing about how it is read.
+constexpr std::initializer_list<const char*> inert = {"act_group_aware",
+                                                      "amp",
+                                                      "autoround_version",
+                                                      "backend",
+                                                      "batch_size",
+                                                      "block_name_to_quantize",
+                                                      "bs",
+                                                      "cache_block_outputs",
+                                                      "damp_auto_increment",
+                                                      "damp_percent",
+                                                      "dataset",
+                                                      "disable_exllama",
+                                                      "enable_minmax_tuning",
+                                                      "enable_quanted_input",
+                                                      "exllama_config",
+                                                      "fallback",
+                                                      "foem",
+                                                      "gptaq",
+                                                      "gradient_accumulate_steps",
+                                                      "hessian",
+                                                      "hf_device_map",
+                                                      "iters",
+                                                      "low_gpu_mem_usage",
+                                                      "lr",
+                                                      "max_input_length",
+                                                      "meta",
+                                                      "minmax_lr",
+                                                      "model_file_base_name",
+                                                      "model_name_or_path",
+                                                      "model_seqlen",
+                                                      "module_name_preceding_first_block",
+                                                      "mse",
+                                                      "nsamples",
+                                                      "pad_token_id",
+                                                      "scale_dtype",
+                                                      "seqlen",
+                                                      "static_groups",
+                                                      "tokenizer",
+                                                      "true_sequential",
+                                                      "use_cuda_fp16",
+                                                      "use_exllama"};
+
+Config config_of(const Checkpoint& checkpoint) {
+    const Config inside = quantization_of(checkpoint);
+    return inside ? inside : checkpoint.document("quantize_config.json");
+}
+
+// What may differ from module to module.
+struct Settings {
+    int64_t bits = 4, group = 128;
+    bool symmetric = true, act_order = false;
+
+    void read(const Config& from) {
+        bits = from.first_of<int64_t>({"bits", "w_bit", "wbits"}).value_or(bits);
+        group = from.get<int64_t>("group_size", group);
+        symmetric = from.get<bool>("sym", symmetric);
+        act_order = from.get<bool>("desc_act", act_order);
+        if (bits < 2 || bits > 8)
+            throw Unsupported({.what = "these bits are not supported",
+                               .expected = "2 to 8",
+                               .found = std::to_string(bits),
+                               .node = from.node()});
+        if (group == 0 || group < -1)
+            throw Refused(
+                {.what = "group_size is out of range", .found = std::to_string(group), .node = from.node()});
+    }
+};
+
+class Gptq : public Scheme {
+  public:
+    explicit Gptq(const Checkpoint& checkpoint) : Scheme(checkpoint) {
+        const Config q = config_of(checkpoint);
+        q.first_of<std::string>({"quant_method", "method"});
+        format_ = q.first_of<std::string>({"checkpoint_format", "format"}).value_or("gptq");
+        if (const std::string method = q.get("quant_method", "gptq"); method != "gptq") format_ = method;
+        if (q.get<bool>("is_marlin_format", false)) format_ = "marlin";
+        if (format_ != "gptq" && format_ != "gptq_v2" && format_ != "gptq_p")
+            throw Unsupported({.what = "this packing is not supported",
+                               .expected = "gptq, gptq_v2 or gptq_p",
+                               .found = format_,
+                               .fix = "take the checkpoint in the packing 'gptq'",
+                               .node = q.node()});
+        q.one_of("pack_dtype", {"int32", "torch.int32"}, "int32");
+        q.one_of("data_type", {"int"}, "int");
+        q.refuse_if_set("adapter");
+        q.refuse_if_set("rotation");
+        q.ignore(inert);
+        if (!q["bits"] && !q["w_bit"] && !q["wbits"])
+            throw Refused({.what = "missing key 'bits'", .node = q.node()});
+        settings_.read(q);
+        head_ = q.get<bool>("lm_head", false);
+        read_dynamic(q["dynamic"]);
+        read_inside(q["modules_in_block_to_quantize"]);
+        checkpoint.each_below("", [&](const mortise_tensor& tensor) {
+            mapped_ = mapped_ || view(tensor.name).ends_with(".g_idx");
+        });
+    }
+
+    static Match match(const Checkpoint& checkpoint) {
+        const Config inside = quantization_of(checkpoint), q = config_of(checkpoint);
+        if (!q) return not_matched("there is no quantization config");
+        const std::string method =
+            q["quant_method"] ? q.get("quant_method", "") : q.get("method", inside ? "" : "gptq");
+        const bool mine = method == "gptq" || method == "marlin" || method == "bitblas";
+        return mine ? matched(800, "quant_method is '" + method + "'")
+                    : not_matched("quant_method is '" + method + "'");
+    }
+
+    // The codes' presence says whether; the rules must not contradict it.
+    void module(const mortise_module& m, mortise_answer& answer) override {
+        const std::string name(view(m.name));
+        const Rule* rule = dynamic_.find(m);
+        const Rule* inside = inside_.find(m);
+        const bool skipped = rule != nullptr && is_skip(*rule);
+        const Config node = rule != nullptr ? rule->node : Config();
+        bool coded = false;
+        for (const char* leaf : {".qweight", ".qzeros", ".scales", ".g_idx"})
+            coded = coded || checkpoint().has(name + leaf);
+        if (!coded) {
+            const bool claimed = (rule != nullptr && !skipped) || inside != nullptr ||
+                                 (m.kind == MORTISE_MODULE_HEAD && head_ && !skipped);
+            return say_plain(
+                m, answer, skipped ? rule->text : "it has no codes",
+                claimed ? "the config says that it is quantized, and it is stored as floats" : "", node);
+        }
+        Settings settings = settings_;
+        if (rule != nullptr && !skipped) override_by(*rule, settings);
+        std::string note;
+        if (skipped)
+            note = "skipped by " + rule->text + ", and quantized";
+        else if (m.kind == MORTISE_MODULE_LINEAR && !inside_.empty() && inside == nullptr)
+            note = "not in modules_in_block_to_quantize, and quantized";
+        Spec spec = quantized(m, name, settings, note);
+        say(answer, std::move(spec), false, rule != nullptr && !skipped ? rule->text : "quant_method gptq",
+            note, node);
+    }
+
+    void rules(mortise_rule_visitor visit, void* context) override {
+        dynamic_.report(visit, context);
+        inside_.report(visit, context);
+    }
+
+  private:
+    static bool is_skip(const Rule& rule) { return rule.text.starts_with("dynamic.-:"); }
+
+    // Patterns to overrides; the first that matches decides, "-:" leaves a module as it is.
+    void read_dynamic(const Config& dynamic) {
+        if (dynamic && !dynamic.is_object())
+            throw Refused({.what = "'dynamic' is no object", .node = dynamic.node()});
+        for (uint64_t i = 0; dynamic && i < dynamic.size(); ++i) {
+            const std::string key = dynamic.key(i);
+            const std::string pattern = key.starts_with("-:") || key.starts_with("+:") ? key.substr(2) : key;
+            dynamic_.add(
+                {MORTISE_PATTERN_REGEX, pattern, "dynamic." + key, dynamic.at(i), pattern == "lm_head"});
+            const Rule& rule = dynamic_.last();
+            if (Settings checked = settings_; !is_skip(rule))
+                override_by(rule, checked);
+            else
+                rule.node.ignore_all();
+        }
+    }
+    static void override_by(const Rule& rule, Settings& settings) {
+        settings.read(rule.node);
+        rule.node.refuse_if_set("adapter");
+        rule.node.refuse_if_set("rotation");
+        rule.node.ignore(inert);
+    }
+    // A list of names below a layer, or a list of such lists.
+    void read_inside(const Config& list) {
+        if (list.is_array() && list.size() > 0 && list.at(0).is_array()) {
+            for (uint64_t i = 0; i < list.size(); ++i) read_inside(list.at(i));
+            return;
+        }
+        for (const std::string& each : list.list<std::string>())
+            inside_.add({MORTISE_PATTERN_COMPONENT, each, "modules_in_block_to_quantize: " + each, list});
+    }
+
+    Spec quantized(const mortise_module& m, const std::string& name, const Settings& settings,
+                   std::string& note) {
+        IntGroups form{.rows = m.rows,
+                       .columns = m.columns,
+                       .bits = static_cast<uint32_t>(settings.bits),
+                       .symmetric = settings.symmetric};
+        form.group =
+            settings.group < 0 ? m.columns : std::min(static_cast<uint64_t>(settings.group), m.columns);
+        // 5, 6 and 7 bits exist in planes only.
+        const bool planes = format_ == "gptq_p" || (form.bits >= 5 && form.bits <= 7);
+        form.packing = planes ? IntGroups::Packing::column_planes : IntGroups::Packing::columns;
+        if (m.experts != 1) throw Unsupported({.what = "stacked experts are not supported", .subject = name});
+        if (!form.fits())
+            throw Refused(
+                {.what = "rows or columns do not fill words",
+                 .subject = name,
+                 .expected = planes ? "multiples of 32"
+                                    : std::to_string(form.bits) + "-bit fields that fill words of 32 bits",
+                 .found = std::to_string(m.rows) + " x " + std::to_string(m.columns)});
+        for (const char* leaf : {".qzeros", mapped_ || needs_map(settings, form) ? ".g_idx" : ".qzeros"})
+            if (!checkpoint().has(name + leaf))
+                throw Refused({.what = "a tensor of a quantized module is missing",
+                               .subject = name + leaf,
+                               .expected = "a tensor, as beside other codes",
+                               .found = "no such tensor",
+                               .fix = "the download is incomplete or the config names another format"});
+        form.less_one = format_ == "gptq" && !planes && stored_less_one(form, name, note);
+        const auto scale = checkpoint().tensor(name + ".scales");
+        Spec spec = int_groups(form, name + ".qweight", name + ".scales", name + ".qzeros",
+                               scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16);
+        if (mapped_ && add_column_map(spec, checkpoint(), form, name + ".g_idx") && !settings.act_order)
+            note += std::string(note.empty() ? "" : "; ") +
+                    "desc_act is false, and g_idx is not trivial: it is followed";
+        if (m.has_bias != 0)
+            add_bias(spec, name + ".bias", m.rows);
+        else
+            add_zero_bias(spec, name + ".bias", m.rows);
+        return spec;
+    }
+    static bool needs_map(const Settings& settings, const IntGroups& form) {
+        return settings.act_order && form.groups() > 1;
+    }
+
+    // Symmetric files exist whose zero points are stored as they are although the format says less one. All
+    // are the same number, so that the first one tells; that the others agree is checked when they are read.
+    bool stored_less_one(const IntGroups& form, const std::string& name, std::string& note) {
+        if (!form.symmetric) return true;
+        if (less_one_) return *less_one_;
+        const auto zeros = checkpoint().tensor(name + ".qzeros");
+        if (!zeros || zeros->dtype != MORTISE_DTYPE_I32 || zeros->elements() == 0) return true;
+        const auto first =
+            static_cast<uint32_t>(checkpoint().probe<int32_t>(zeros->name, zeros->elements())[0]) &
+            ((1u << form.bits) - 1);
+        less_one_ = first != 1u << (form.bits - 1);
+        if (!*less_one_)
+            note += std::string(note.empty() ? "" : "; ") +
+                    "zero points are stored as they are, not less one as format 'gptq' says";
+        return *less_one_;
+    }
+
+    std::string format_;
+    Settings settings_;
+    bool head_ = false;    // the config says that the output head is quantized
+    bool mapped_ = false;  // the files hold column maps; then each module has one
+    std::optional<bool> less_one_;
+    Rules dynamic_, inside_;
+};
+
+}  // namespace
+
+MORTISE_PLUGIN("org.mortise.gptq", "0.1.0", scheme_entry<Gptq>("gptq"))
