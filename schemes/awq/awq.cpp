@@ -1,5 +1,6 @@
-// 4-bit unsigned codes and zero points in groups along the columns, packed along the rows in words whose even
-// rows come first: the "gemm" files of AutoAWQ and of gptqmodel.
+// 4-bit unsigned codes and zero points in groups along the columns, in the packings of AutoAWQ 0.2 and
+// gptqmodel: "gemm" (along the rows, even rows first), "gemv" (along the columns) and "gemv_fast", also
+// called "llm-awq" (along the columns, 4 rows interleaved, zero points as float addends).
 
 #include "mortise/sdk/scheme.h"
 
@@ -10,8 +11,9 @@ using namespace mortise::sdk;
 constexpr const char* misfit = "rows or columns do not fit words and groups";
 
 Config config_of(const Checkpoint& checkpoint) {
-    const Config inside = quantization_of(checkpoint);
-    return inside ? inside : checkpoint.document("quant_config.json");
+    if (const Config inside = quantization_of(checkpoint)) return inside;
+    const Config side = checkpoint.document("quant_config.json");
+    return side ? side : checkpoint.document("quantize_config.json");
 }
 
 // Codes, scales and zero points of one module; `group` divides the columns. symmetric: no zero points.
@@ -35,30 +37,89 @@ Spec packed(uint64_t rows, uint64_t columns, uint64_t group, const std::string& 
     return spec;
 }
 
+// Words of zero points per row: groups are padded to 8 for a word, and words to what a kernel loads at once.
+uint64_t zero_words(uint64_t columns, uint64_t group) {
+    const uint64_t multiple = group >= 128 ? 1 : group == 64 ? 2 : 4, words = (columns / group + 7) / 8;
+    return (words + multiple - 1) / multiple * multiple;
+}
+// Codes along the columns; scales and zero points along the groups, padded.
+Spec packed_along_columns(uint64_t rows, uint64_t columns, uint64_t group, const std::string& name,
+                          uint32_t scale_bits) {
+    const uint64_t words = zero_words(columns, group);
+    Spec spec(1, rows, columns);
+    spec.codes(name + ".qweight", MORTISE_ENCODING_UNSIGNED, 4, {MORTISE_DTYPE_I32},
+               {shape_of({rows, columns / 8})});
+    mortise_field& scale = spec.level(MORTISE_ROLE_SCALE, name + ".scales", 1, group, float_dtypes,
+                                      {shape_of({rows, words * 8})});
+    scale.bits = scale_bits;
+    scale.layout = one_plane(
+        scale_bits, {by_row(static_cast<int64_t>(words * 8 * scale_bits)), by_column(scale_bits), by_bit()});
+    scale.flags = MORTISE_FIELD_FINITE;
+    mortise_field& zero = spec.offsets(MORTISE_ROLE_ZERO_POINT, name + ".qzeros", 1, group,
+                                       {MORTISE_DTYPE_I32}, {shape_of({rows, words})});
+    zero.encoding = MORTISE_ENCODING_UNSIGNED;
+    zero.bits = 4;
+    zero.layout = one_plane(4, {by_row(static_cast<int64_t>(words * 32)), by_column(4), by_bit()});
+    return spec;
+}
+// 4 rows x 64 columns in 64 words of 16 bits; zero points are kept as the float -(zero * scale).
+Spec interleaved(uint64_t rows, uint64_t columns, uint64_t group, const std::string& name,
+                 uint32_t scale_bits) {
+    Spec spec(1, rows, columns);
+    spec.codes(name + ".qweight", MORTISE_ENCODING_UNSIGNED, 4, {MORTISE_DTYPE_I16},
+               {shape_of({rows / 4, columns})})
+        .layout = one_plane(
+        4, {by_column(16, 1, 2), by_column(32, 2, 4), by_column(4, 8, 4), by_column(128, 32, 2),
+            by_column(1024, 64), by_row(256, 1, 4), by_row(static_cast<int64_t>(columns) * 16, 4), by_bit()});
+    const mortise_shape padded = shape_of({zero_words(columns, group) * 8, rows});
+    mortise_field& scale = spec.level(MORTISE_ROLE_SCALE, name + ".scales", 1, group, float_dtypes, {padded});
+    mortise_field& addend =
+        spec.offsets(MORTISE_ROLE_ADDEND, name + ".qzeros", 1, group, float_dtypes, {padded});
+    for (mortise_field* field : {&scale, &addend}) {
+        field->bits = scale_bits;
+        field->layout = column_major(scale_bits, rows);
+        field->flags = MORTISE_FIELD_FINITE;
+    }
+    return spec;
+}
+
 class Awq : public Scheme {
   public:
     explicit Awq(const Checkpoint& checkpoint) : Scheme(checkpoint) {
         const Config q = config_of(checkpoint);
-        q.ignore({"quant_method", "method", "do_fuse", "modules_to_fuse", "fuse_max_seq_len",
-                  "exllama_config", "lm_head", "sym", "desc_act", "pack_dtype", "meta", "checkpoint_format"});
-        const std::string version = lower(q.first_of<std::string>({"version", "format"}).value_or("gemm"));
-        if (version != "gemm" || q.get("backend", "autoawq") != "autoawq")
-            throw Unsupported(
-                {.what = "packing '" + version + "' is not supported", .expected = "gemm", .node = q.node()});
+        q.ignore({"do_fuse", "modules_to_fuse", "fuse_max_seq_len", "exllama_config", "lm_head", "meta",
+                  "checkpoint_format"});
+        q.first_of<std::string>({"quant_method", "method"});
+        version_ = lower(q.first_of<std::string>({"version", "format"}).value_or("gemm"));
+        const std::string backend = q.one_of("backend", {"autoawq", "llm-awq"}, "autoawq");
+        if (backend == "llm-awq" || version_ == "llm-awq") version_ = "gemv_fast";
+        if (version_ != "gemm" && version_ != "gemv" && version_ != "gemv_fast")
+            throw Unsupported({.what = "packing '" + version_ + "' is not supported",
+                               .expected = "gemm, gemv, gemv_fast or llm-awq",
+                               .fix = "take the checkpoint in the packing 'gemm'",
+                               .node = q.node()});
+        q.one_of("pack_dtype", {"int32", "int16", "torch.int32", "torch.int16"}, "int32");
+        if (q.get<bool>("desc_act", false))
+            throw Unsupported({.what = "'desc_act' is set and not supported", .node = q["desc_act"].node()});
+        q.refuse_if_set("adapter");
         if (const int64_t bits = q.first_of<int64_t>({"bits", "w_bit"}).value_or(4); bits != 4)
             throw Unsupported({.what = "only 4 bits are supported", .node = q.node()});
         group_ = q.first_of<int64_t>({"group_size", "q_group_size"}).value_or(128);
         if (group_ == 0 || group_ < -1)
-            throw Refused({.what = "group_size is out of range", .node = q.node()});
-        zeros_ = q.get<bool>("zero_point", true);
+            throw Refused(
+                {.what = "group_size is out of range", .found = std::to_string(group_), .node = q.node()});
+        zeros_ = q.get<bool>("zero_point", !q.get<bool>("sym", false));
         skip_ = Rules(q["modules_to_not_convert"], "modules_to_not_convert", any_component);
     }
 
     static Match match(const Checkpoint& checkpoint) {
         const Config q = config_of(checkpoint);
-        const std::string method = q.get("quant_method", quantization_of(checkpoint) ? "" : "awq");
-        return q && method == "awq" ? matched(800, "quant_method is 'awq'")
-                                    : not_matched("quant_method is '" + method + "'");
+        if (!q) return not_matched("there is no quantization config");
+        const bool side = !quantization_of(checkpoint) && checkpoint.document("quant_config.json");
+        const std::string method =
+            q["quant_method"] ? q.get("quant_method", "") : q.get("method", side ? "awq" : "");
+        return method == "awq" ? matched(800, "quant_method is 'awq'")
+                               : not_matched("quant_method is '" + method + "'");
     }
 
     // The codes' presence says whether; the list of skipped modules must not contradict it.
@@ -68,18 +129,7 @@ class Awq : public Scheme {
         const bool coded = checkpoint().has(name + ".qweight") || checkpoint().has(name + ".scales");
         if (!coded) return say_plain(m, answer, skipped != nullptr ? skipped->text : "it has no codes");
         const uint64_t group = group_ < 0 ? m.columns : static_cast<uint64_t>(group_);
-        if (m.columns % group != 0 || m.rows % 8 != 0)
-            throw Refused({.what = misfit, .subject = name, .expected = "rows of 8, columns of the group"});
-        const auto scale = checkpoint().tensor(name + ".scales");
-        // Files without zero points may carry them all the same: then all are the middle.
-        const bool stored = zeros_ || checkpoint().has(name + ".qzeros");
-        Spec spec = packed(m.rows, m.columns, group, name,
-                           scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16, stored);
-        if (stored && !zeros_) {
-            mortise_field& zero = *spec.find(MORTISE_ROLE_ZERO_POINT);
-            zero.flags = MORTISE_FIELD_CONSTANT;
-            zero.default_value = 8;
-        }
+        Spec spec = quantized(m, name, group);
         if (m.has_bias != 0)
             add_bias(spec, name + ".bias", m.rows);
         else
@@ -121,6 +171,31 @@ class Awq : public Scheme {
     };
 
   private:
+    Spec quantized(const mortise_module& m, const std::string& name, uint64_t group) const {
+        const uint64_t whole = version_ == "gemv_fast" ? 64 : version_ == "gemv" ? 8 : 1;
+        if (m.columns % group != 0 || m.columns % whole != 0 || m.rows % 8 != 0)
+            throw Refused(
+                {.what = "rows or columns do not fit words and groups",
+                 .subject = name,
+                 .expected = "rows a multiple of 8, columns of the group and of " + std::to_string(whole),
+                 .found = std::to_string(m.rows) + " x " + std::to_string(m.columns) + ", group " +
+                          std::to_string(group)});
+        const auto scale = checkpoint().tensor(name + ".scales");
+        const uint32_t scale_bits = scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16;
+        if (version_ == "gemv_fast") return interleaved(m.rows, m.columns, group, name, scale_bits);
+        // Files without zero points may carry them all the same: then all are the middle.
+        const bool gemv = version_ == "gemv", stored = zeros_ || gemv || checkpoint().has(name + ".qzeros");
+        Spec spec = gemv ? packed_along_columns(m.rows, m.columns, group, name, scale_bits)
+                         : packed(m.rows, m.columns, group, name, scale_bits, stored);
+        if (stored && !zeros_) {
+            mortise_field& zero = *spec.find(MORTISE_ROLE_ZERO_POINT);
+            zero.flags = MORTISE_FIELD_CONSTANT;
+            zero.default_value = 8;
+        }
+        return spec;
+    }
+
+    std::string version_;
     int64_t group_ = 128;
     bool zeros_ = true;
     Rules skip_;
