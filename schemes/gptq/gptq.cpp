@@ -87,9 +87,8 @@ class Gptq : public Scheme {
         if (const std::string method = q.get("quant_method", "gptq"); method != "gptq") format_ = method;
         if (q.get<bool>("is_marlin_format", false)) format_ = "marlin";
         if (format_ != "gptq" && format_ != "gptq_v2" && format_ != "gptq_p")
-            throw Unsupported({.what = "this packing is not supported",
+            throw Unsupported({.what = "packing '" + format_ + "' is not supported",
                                .expected = "gptq, gptq_v2 or gptq_p",
-                               .found = format_,
                                .fix = "take the checkpoint in the packing 'gptq'",
                                .node = q.node()});
         q.one_of("pack_dtype", {"int32", "torch.int32"}, "int32");
