@@ -1,5 +1,6 @@
 // linear and embed: which parts share a prepared input, what goes to the workspace, who computes what.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 #include <vector>
@@ -24,6 +25,7 @@ uint64_t block_columns(const Backend& backend, uint64_t rows, uint64_t padded) {
 // Where things lie in the workspace. Slots hold prepared inputs, tiles their bf16 form.
 struct Room {
     uint64_t slot_bytes = 0, tile_bytes = 0, thread_bytes = 0;
+    uint64_t factor_offset = 0;  // within a slot: one factor per row
     uint32_t slots = 0, tiles = 0;
     uint64_t bytes(uint32_t threads) const { return slots * slot_bytes + tiles * tile_bytes + threads * thread_bytes; }
 };
@@ -94,7 +96,8 @@ class Linear final : public Kernel {
 
     void measure_room() {
         const uint64_t rows = problem_.max_rows, padded = packings_[0].padded;
-        room_.slot_bytes = lines(rows * padded * sizeof(float));
+        room_.factor_offset = lines(rows * padded * sizeof(float));
+        room_.slot_bytes = room_.factor_offset + lines(rows * sizeof(float));
         if (backend_.bf16_inputs) {
             room_.tiles = room_.slots + 1;
             room_.tile_bytes = lines((rows + 31) / 32 * 32 * padded * sizeof(uint16_t));
@@ -106,6 +109,9 @@ class Linear final : public Kernel {
 
     float* slot(const mortise_arguments& a, uint32_t index) const {
         return reinterpret_cast<float*>(sdk::pointer<uint8_t>(a.workspace) + index * room_.slot_bytes);
+    }
+    float* factors(const mortise_arguments& a, uint32_t index) const {
+        return reinterpret_cast<float*>(reinterpret_cast<uint8_t*>(slot(a, index)) + room_.factor_offset);
     }
     // Tiles of a slot; those of the unprepared input come last.
     uint16_t* tiles(const mortise_arguments& a, uint32_t index) const {
@@ -155,6 +161,7 @@ class Linear final : public Kernel {
         if (prepares(part) && padded == columns) {
             sdk::host().prepare_input(&spec(part), &extras_[part], problem_.activations, rows.end - rows.begin, columns,
                                       x, out);
+            split_rows(a, index, rows);
             return;
         }
         for (uint64_t row = rows.begin; row < rows.end; row++, x += columns, out += padded) {
@@ -165,12 +172,47 @@ class Linear final : public Kernel {
             }
             std::memset(out + columns, 0, (padded - columns) * sizeof(float));
         }
+        split_rows(a, index, rows);
+    }
+
+    // Inputs that were quantized per token to 8-bit floats are codes times one factor per row. The codes are exact
+    // in bf16, their products with the factor are not: the factor is taken out here and put back on the result.
+    // The largest code of a row is the largest value of its kind, which gives the factor to within one rounding.
+    bool splits_rows(uint32_t part) const {
+        const mortise_activation& rule = spec(part).activation;
+        return prepares(part) && rule.granularity == MORTISE_ACTIVATION_TOKEN && rule.dynamic != 0 && rule.asymmetric == 0 &&
+               rule.encoding == MORTISE_ENCODING_E4M3 && rule.second_level == 0;
+    }
+
+    void split_rows(const mortise_arguments& a, uint32_t index, sdk::Share rows) const {
+        if (!splits_rows(owners_[index])) return;
+        constexpr float largest_code = 448;
+        const uint64_t padded = packings_[0].padded;
+        for (uint64_t row = rows.begin; row < rows.end; row++) {
+            float* x = slot(a, index) + row * padded;
+            float largest = 0;
+            for (uint64_t k = 0; k < padded; k++) largest = std::max(largest, std::fabs(x[k]));
+            const float factor = largest > 0 ? largest / largest_code : 1.0f;
+            factors(a, index)[row] = factor;
+            for (uint64_t k = 0; k < padded; k++) x[k] /= factor;
+        }
+    }
+
+    // Effect: this thread's columns of every row times the row's factor, plus bias.
+    void join_rows(uint32_t part, const mortise_arguments& a, sdk::Share panels) const {
+        const uint64_t rows = packings_[part].rows, first = panels.begin * panel_rows, last = std::min(panels.end * panel_rows, rows);
+        const float* bias = extras_[part].bias;
+        for (uint64_t row = 0; row < a.rows; row++) {
+            float* y = sdk::pointer<float>(a.outputs[part]) + row * rows;
+            const float factor = factors(a, slots_[part])[row];
+            for (uint64_t n = first; n < last; n++) y[n] = y[n] * factor + (bias ? bias[n] : 0.0f);
+        }
     }
 
     Product product(uint32_t part, const mortise_arguments& a, sdk::Share panels, uint32_t rank) const {
         const Packing& packing = packings_[part];
         return {&packing,      sdk::pointer<const uint8_t>(a.packed[part]), panels.begin, panels.end,
-                extras_[part].bias, sdk::pointer<float>(a.outputs[part]),   packing.rows,
+                splits_rows(part) ? nullptr : extras_[part].bias, sdk::pointer<float>(a.outputs[part]),   packing.rows,
                 block_columns(backend_, a.rows, packing.padded), scratch(a, rank)};
     }
 
@@ -182,6 +224,7 @@ class Linear final : public Kernel {
         float* sums = static_cast<float*>(scratch(a, team.rank));
         if (packing.shifted()) backend_.group_sums(packing, x, sums);
         backend_.gemv(product(part, a, panels, team.rank), x, sums);
+        if (splits_rows(part)) join_rows(part, a, panels);
     }
 
     void multiply_many(uint32_t part, const mortise_arguments& a, const mortise_team& team) const {
@@ -189,6 +232,7 @@ class Linear final : public Kernel {
         if (panels.begin == panels.end) return;
         const uint16_t* rounded = backend_.bf16_inputs ? tiles(a, slots_[part]) : nullptr;
         backend_.gemm(product(part, a, panels, team.rank), inputs(a, slots_[part]), rounded);
+        if (splits_rows(part)) join_rows(part, a, panels);
     }
 
     void embed(const mortise_arguments& a, const mortise_team& team) const {
