@@ -194,8 +194,12 @@ class Gptq : public Scheme {
                        .symmetric = settings.symmetric};
         form.group =
             settings.group < 0 ? m.columns : std::min(static_cast<uint64_t>(settings.group), m.columns);
-        // 5, 6 and 7 bits exist in planes only.
-        const bool planes = format_ == "gptq_p" || (form.bits >= 5 && form.bits <= 7);
+        const bool planes = format_ == "gptq_p";
+        if (!planes && form.bits >= 5 && form.bits <= 7)
+            throw Unsupported({.what = "5, 6 and 7 bits exist in the planar packing only",
+                               .subject = name,
+                               .expected = "checkpoint_format gptq_p",
+                               .found = std::to_string(form.bits) + " bits with checkpoint_format " + format_});
         form.packing = planes ? IntGroups::Packing::column_planes : IntGroups::Packing::columns;
         if (m.experts != 1) throw Unsupported({.what = "stacked experts are not supported", .subject = name});
         if (!form.fits())
