@@ -34,7 +34,7 @@ std::string missing_in(const mortise_scheme_v1& table) {
 
 std::string missing_in(const mortise_architecture_v1& table) {
     using T = mortise_architecture_v1;
-    const std::string missing = first_missing({MORTISE_REQUIRED(T, build)});
+    std::string missing = first_missing({MORTISE_REQUIRED(T, build)});
     if (!missing.empty()) return missing;
     return (table.n_names && !table.names) ? "names" : (table.n_types && !table.types) ? "types" : "";
 }

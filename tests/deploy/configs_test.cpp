@@ -1,4 +1,6 @@
 // Every deployment in configs/ loads, and the published schema and the reader agree on what is valid.
+#include <unistd.h>
+
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -34,7 +36,7 @@ json::Document schema() {
 }
 
 bool reader_accepts(const std::string& text) {
-    fs::path file = fs::path(testing::TempDir()) / "agreement.yaml";
+    fs::path file = fs::path(testing::TempDir()) / (std::to_string(::getpid()) + "-agreement.yaml");
     std::ofstream(file) << text;
     return resolve({.file = file.string(), .flags = {}, .environment = environment}).has_value();
 }

@@ -1,6 +1,8 @@
 // Precedence, origins, paths and messages.
 #include "deploy/resolve.h"
 
+#include <unistd.h>
+
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -17,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string write(const std::string& name, const std::string& text) {
-    fs::path file = fs::path(testing::TempDir()) / name;
+    fs::path file = fs::path(testing::TempDir()) / (std::to_string(::getpid()) + "-" + std::string(name));
     std::ofstream(file) << text;
     return file.string();
 }

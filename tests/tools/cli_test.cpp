@@ -1,4 +1,6 @@
 // The frame of the command line: help, exit codes, where results and errors go.
+#include <unistd.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -29,7 +31,7 @@ std::vector<std::string> commands() {
 }
 
 std::string temporary(const std::string& name, const std::string& text) {
-    std::string path = testing::TempDir() + name;
+    std::string path = testing::TempDir() + std::to_string(::getpid()) + "-" + name;
     std::ofstream(path) << text;
     return path;
 }

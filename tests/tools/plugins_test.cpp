@@ -1,4 +1,6 @@
 // What `plugins` says of the installed plugins and of broken ones.
+#include <unistd.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -33,7 +35,7 @@ Sample a_plugin() {
 }
 
 fs::path empty_folder(const std::string& name) {
-    fs::path folder = fs::path(testing::TempDir()) / name;
+    fs::path folder = fs::path(testing::TempDir()) / (std::to_string(::getpid()) + "-" + std::string(name));
     fs::remove_all(folder);
     fs::create_directories(folder);
     fs::permissions(folder, fs::perms::owner_all);
