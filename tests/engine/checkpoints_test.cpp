@@ -140,7 +140,9 @@ INSTANTIATE_TEST_SUITE_P(Golden, Checkpoints,
                          ::testing::Values("llama", "llama_bias", "llama_tied", "llama_rope_linear", "llama_rope_llama3",
                                            "llama_rope_yarn", "qwen2", "qwen2_sliding", "awq_gemm_g128",
                                            "awq_tied_redundant_lm_head", "ct_fp8_dynamic", "ct_kv_fp8",
-                                           "gguf_q4_0", "gguf_q4_1", "gguf_q8_0"),
+                                           "gguf_q4_0", "gguf_q4_1", "gguf_q8_0",
+                                           "gptq4_g128_actorder_sym", "gptq4_g128_ragged",
+                                           "ar_autoround_w2g32_asym", "awq_gemv_fast_g128"),
                          [](const auto& each) { return std::string(each.param); });
 
 }  // namespace

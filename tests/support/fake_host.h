@@ -34,10 +34,12 @@ class FakeHost {
     void reset() {
         files_.clear();
         tensors.clear();
+        contents.clear();
         name_space.clear();
         error_.clear();
     }
     std::map<std::string, FakeTensor> tensors;
+    std::map<std::string, std::vector<int32_t>> contents;  // of tensors that may be probed
     std::string name_space;
 
     const mortise_node* file(const std::string& name, const std::string& text) {
@@ -117,7 +119,12 @@ class FakeHost {
                 visit(context, &tensor);
             }
         };
-        checkpoint_.probe = [](const mortise_checkpoint*, mortise_str name, void*, uint64_t) -> mortise_status {
+        checkpoint_.probe = [](const mortise_checkpoint*, mortise_str name, void* out, uint64_t bytes) -> mortise_status {
+            const auto found = instance().contents.find(copy(name));
+            if (found != instance().contents.end() && found->second.size() * sizeof(int32_t) == bytes) {
+                std::memcpy(out, found->second.data(), bytes);
+                return MORTISE_OK;
+            }
             instance().error_ = "no contents here: " + copy(name);
             return MORTISE_REFUSED;
         };
