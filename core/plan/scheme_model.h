@@ -24,6 +24,7 @@ struct ModuleQuery {
     template <class Use>
     auto with_abi(Use use) const {
         std::vector<mortise_str> names;
+        names.reserve(part_names.size());
         for (const std::string& part : part_names) names.push_back(borrow(part));
         static const mortise_str classes[2] = {{"Linear", 6}, {"Embedding", 9}};
         mortise_module module{};

@@ -20,11 +20,17 @@ std::vector<std::shared_ptr<const Planned>> ranks_of(const std::string& name, ui
     return ranks;
 }
 
+// The ragged one has 3 query heads and 320 intermediate rows: no size shares both evenly.
+std::vector<uint32_t> sizes_of(const std::string& name) {
+    if (name == "gptq4_g128_ragged") return {};
+    return {2, 4};
+}
+
 TEST(Ranks, TogetherAreTheWholeForEveryFormat) {
     for (const std::string& name : golden_names()) {
         const auto whole = plan_of(golden(name));
         if (!whole) continue;  // held apart: the scheme may not be installed
-        for (uint32_t size : {2u, 4u}) {
+        for (uint32_t size : sizes_of(name)) {
             const auto ranks = ranks_of(name, size);
             ASSERT_EQ(ranks.size(), size) << name;
             std::vector<const LoadPlan*> plans;
