@@ -76,6 +76,11 @@ inline void store_bits(void* p, I x) {
     _mm256_storeu_si256(static_cast<__m256i*>(p), x.a);
     _mm256_storeu_si256(static_cast<__m256i*>(p) + 1, x.b);
 }
+// What is shifted seven times must not be loaded seven times: the compiler would, and loads are the limit.
+inline I in_register(I x) {
+    asm("" : "+x"(x.a), "+x"(x.b));
+    return x;
+}
 inline I set_bits(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 inline I operator+(I x, I y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
 inline I operator&(I x, I y) { return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)}; }

@@ -47,6 +47,11 @@ inline F keep_nan(F test, F x) {
 }
 
 inline I load_bits(const void* p) { return {_mm512_loadu_si512(p)}; }
+// What is shifted seven times must not be loaded seven times: the compiler would, and loads are the limit.
+inline I in_register(I x) {
+    asm("" : "+v"(x.v));
+    return x;
+}
 inline I set_bits(int32_t x) { return {_mm512_set1_epi32(x)}; }
 inline void store_bits(void* p, I x) { _mm512_storeu_si512(p, x.v); }
 inline I operator+(I a, I b) { return {_mm512_add_epi32(a.v, b.v)}; }

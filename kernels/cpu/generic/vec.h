@@ -80,6 +80,7 @@ inline I load_bits(const void* p) {
     return x;
 }
 inline void store_bits(void* p, I x) { std::memcpy(p, &x, sizeof x); }
+inline I in_register(I x) { return x; }
 inline I set_bits(int32_t x) { return {I4{} + x, I4{} + x, I4{} + x, I4{} + x}; }
 #define MORTISE_AND(q) x.q& y.q
 #define MORTISE_OR(q) x.q | y.q

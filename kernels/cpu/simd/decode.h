@@ -46,7 +46,7 @@ struct Decoder<Kind::int8> {
     static constexpr int step = 4;
     explicit Decoder(const Packing&) {}
     void operator()(const uint8_t* p, F (&w)[step]) const {
-        const I four = load_bits(p);
+        const I four = in_register(load_bits(p));
         w[0] = to_float(shift_signed<24>(shift_left<24>(four)));
         w[1] = to_float(shift_signed<24>(shift_left<16>(four)));
         w[2] = to_float(shift_signed<24>(shift_left<8>(four)));
@@ -66,7 +66,7 @@ struct Decoder<Kind::code4> {
     static constexpr int step = 8;
     explicit Decoder(const Packing& packing) : table(make_table(packing.table)) {}
     void operator()(const uint8_t* p, F (&w)[step]) const {
-        const I eight = load_bits(p);
+        const I eight = in_register(load_bits(p));
         w[0] = look_up<0>(table, eight);
         w[1] = look_up<8>(table, eight);
         w[2] = look_up<16>(table, eight);
@@ -78,6 +78,10 @@ struct Decoder<Kind::code4> {
     }
     Table table;
 };
+
+// Bytes that one call of a decoder takes.
+template <Kind K>
+constexpr uint64_t step_bytes = Decoder<K>::step * panel_rows * code_bits(K) / 8;
 
 // Effect: f<kind>(arguments...) for the kind of the packing.
 #define MORTISE_FOR_KIND(kind, f, ...)                          \
@@ -119,7 +123,7 @@ inline void decode_columns(const Packing& packing, const uint8_t* panel, uint64_
         const bool scaled = !raw && packing.has_scale, shifted = !raw && packing.shifted();
         const F scale = scaled ? load(scales_of(packing, panel, g)) : set(1);
         const F offset = shifted ? offsets_of(packing, panel, g, scale) : zero();
-        for (; column < end; column += Decoder<K>::step, codes += Decoder<K>::step * packing.column_bytes()) {
+        for (; column < end; column += Decoder<K>::step, codes += step_bytes<K>) {
             prefetch(codes + 1024);
             F w[Decoder<K>::step];
             decoder(codes, w);

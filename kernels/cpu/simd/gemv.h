@@ -12,15 +12,15 @@ constexpr uint64_t streams = 4, stretch_bytes = 2048;  // read of one stream bef
 
 // Effect: acc[t] += codes . x over `columns` columns.
 template <Kind K, int Rows>
-inline void stretch(const Decoder<K>& decoder, uint64_t column_bytes, const uint8_t* codes, const float* x,
-                    uint64_t stride, uint64_t columns, F (&total)[Rows]) {
+inline void stretch(const Decoder<K>& decoder, const uint8_t* codes, const float* x, uint64_t stride,
+                    uint64_t columns, F (&total)[Rows]) {
     constexpr int step = Decoder<K>::step, chains = Rows == 1 ? 4 : Rows == 2 ? 2 : 1;
     F acc[Rows][chains];
     for (int t = 0; t < Rows; t++) {
         for (int c = 0; c < chains; c++) acc[t][c] = zero();
     }
-    for (uint64_t k = 0; k < columns; k += step, codes += step * column_bytes, x += step) {
-        for (uint64_t b = 0; b < step * column_bytes; b += 64) prefetch(codes + stretch_bytes + b);
+    for (uint64_t k = 0; k < columns; k += step, codes += step_bytes<K>, x += step) {
+        for (uint64_t b = 0; b < step_bytes<K>; b += 64) prefetch(codes + stretch_bytes + b);
         F w[step];
         decoder(codes, w);
         for (int j = 0; j < step; j++) {
@@ -53,7 +53,7 @@ inline void add_stretch(const Packing& packing, const Decoder<K>& decoder, const
                         const float* sums, uint64_t g, uint64_t k, uint64_t end, F (&total)[Rows]) {
     const uint8_t* codes = panel + packing.record(g) + (k - packing.begin(g)) * packing.column_bytes();
     F part[Rows];
-    stretch<K, Rows>(decoder, packing.column_bytes(), codes, inputs.x + k, inputs.stride, end - k, part);
+    stretch<K, Rows>(decoder, codes, inputs.x + k, inputs.stride, end - k, part);
     const F scale = packing.has_scale ? load(scales_of(packing, panel, g)) : set(1);
     for (int t = 0; t < Rows; t++) total[t] = fma(part[t], scale, total[t]);
     if (!packing.shifted() || end != packing.end(g)) return;
