@@ -149,10 +149,7 @@ class AutoRound : public Scheme {
         const auto scale = checkpoint().tensor(name + ".scales");
         Spec spec = int_groups(form, name + ".qweight", name + ".scales", name + ".qzeros",
                                scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16);
-        if (m.has_bias != 0)
-            add_bias(spec, name + ".bias", m.rows);
-        else
-            add_zero_bias(spec, name + ".bias", m.rows);
+        add_bias_or_zeros(spec, name + ".bias", m);
         return spec;
     }
 

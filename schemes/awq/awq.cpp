@@ -11,9 +11,8 @@ using namespace mortise::sdk;
 constexpr const char* misfit = "rows or columns do not fit words and groups";
 
 Config config_of(const Checkpoint& checkpoint) {
-    if (const Config inside = quantization_of(checkpoint)) return inside;
-    const Config side = checkpoint.document("quant_config.json");
-    return side ? side : checkpoint.document("quantize_config.json");
+    const Config found = quantization_of(checkpoint, "quant_config.json");
+    return found ? found : checkpoint.document("quantize_config.json");
 }
 
 // Codes, scales and zero points of one module; `group` divides the columns. symmetric: no zero points.
@@ -130,10 +129,7 @@ class Awq : public Scheme {
         if (!coded) return say_plain(m, answer, skipped != nullptr ? skipped->text : "it has no codes");
         const uint64_t group = group_ < 0 ? m.columns : static_cast<uint64_t>(group_);
         Spec spec = quantized(m, name, group);
-        if (m.has_bias != 0)
-            add_bias(spec, name + ".bias", m.rows);
-        else
-            add_zero_bias(spec, name + ".bias", m.rows);
+        add_bias_or_zeros(spec, name + ".bias", m);
         say(answer, std::move(spec), false, "quant_method awq",
             skipped != nullptr ? "listed by " + skipped->text + ", and quantized" : "");
     }
@@ -175,7 +171,7 @@ class Awq : public Scheme {
         const uint64_t whole = version_ == "gemv_fast" ? 64 : version_ == "gemv" ? 8 : 1;
         if (m.columns % group != 0 || m.columns % whole != 0 || m.rows % 8 != 0)
             throw Refused(
-                {.what = "rows or columns do not fit words and groups",
+                {.what = misfit,
                  .subject = name,
                  .expected = "rows a multiple of 8, columns of the group and of " + std::to_string(whole),
                  .found = std::to_string(m.rows) + " x " + std::to_string(m.columns) + ", group " +

@@ -52,10 +52,7 @@ constexpr std::initializer_list<const char*> inert = {"act_group_aware",
                                                       "use_cuda_fp16",
                                                       "use_exllama"};
 
-Config config_of(const Checkpoint& checkpoint) {
-    const Config inside = quantization_of(checkpoint);
-    return inside ? inside : checkpoint.document("quantize_config.json");
-}
+Config config_of(const Checkpoint& checkpoint) { return quantization_of(checkpoint, "quantize_config.json"); }
 
 // What may differ from module to module.
 struct Settings {
@@ -223,10 +220,7 @@ class Gptq : public Scheme {
         if (mapped_ && add_column_map(spec, checkpoint(), form, name + ".g_idx") && !settings.act_order)
             note += std::string(note.empty() ? "" : "; ") +
                     "desc_act is false, and g_idx is not trivial: it is followed";
-        if (m.has_bias != 0)
-            add_bias(spec, name + ".bias", m.rows);
-        else
-            add_zero_bias(spec, name + ".bias", m.rows);
+        add_bias_or_zeros(spec, name + ".bias", m);
         return spec;
     }
     static bool needs_map(const Settings& settings, const IntGroups& form) {

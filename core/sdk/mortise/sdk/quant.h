@@ -151,6 +151,14 @@ inline void add_zero_bias(Spec& spec, const std::string& tensor, uint64_t rows) 
     bias.drop_rule = str("zero_bias");
 }
 
+// Effect: the bias that the architecture expects, or one that must be zero.
+inline void add_bias_or_zeros(Spec& spec, const std::string& tensor, const mortise_module& module) {
+    if (module.has_bias != 0)
+        add_bias(spec, tensor, module.rows);
+    else
+        add_zero_bias(spec, tensor, module.rows);
+}
+
 // Effect: a float weight [rows][columns] kept in `tensor` as F32, BF16 or F16; `dtype` is what it really has.
 inline Spec plain(uint64_t experts, uint64_t rows, uint64_t columns, const std::string& tensor,
                   uint32_t dtype, bool transposed = false) {

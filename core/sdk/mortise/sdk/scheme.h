@@ -24,12 +24,13 @@ struct Match {
 inline Match matched(uint32_t score, std::string reason) { return {true, score, std::move(reason)}; }
 inline Match not_matched(std::string reason) { return {false, 0, std::move(reason)}; }
 
-// Effect: the object that says how a checkpoint is quantized; absent when nothing does.
-inline Config quantization_of(const Checkpoint& checkpoint) {
+// Effect: the object that says how a checkpoint is quantized: inside config.json, else the root of
+// `side_file`; absent when nothing does.
+inline Config quantization_of(const Checkpoint& checkpoint, std::string_view side_file = {}) {
     const Config config = checkpoint.config();
     for (const char* key : {"quantization_config", "compression_config"})
         if (const Config found = config[key]) return found;
-    return {};
+    return side_file.empty() ? Config() : checkpoint.document(side_file);
 }
 
 class Scheme {
