@@ -49,6 +49,7 @@ Result<DialectWriter> DialectWriter::open(const mortise_scheme_v1& table, const 
     DialectWriter writer(table, id);
     const auto words = split(parameters);
     std::vector<mortise_option> options;
+    options.reserve(words.size());
     for (const Parameter& word : words) options.push_back({plan::borrow(word.key), plan::borrow(word.value)});
     plan::clear_error();
     const mortise_status status =

@@ -145,6 +145,7 @@ Status Digesting::digest_part(uint32_t p) {
     const plan::PartPlan& part = plan_.parts[p];
     std::vector<quant::ValueDigest> values(part.experts);
     std::vector<quant::SpecDigest> specs;
+    specs.reserve(part.experts);
     const auto source_of = [&](uint64_t e) -> const plan::Source& {
         return plan_.sources[part.sources.size() == 1 ? part.sources[0] : part.sources[e]];
     };

@@ -52,7 +52,7 @@ class Model {
 // Effect: a model that can run. Packed memory is touched by its provider alone (pack, seal, run).
 // Errors: value_* for a failed obligation (naming tensor, element, value), file_*, value_changed,
 // out_of_memory with the figures, plugin_failed.
-Result<std::shared_ptr<const Model>> load(std::shared_ptr<const plan::Planned> planned, Team& team,
+Result<std::shared_ptr<const Model>> load(const std::shared_ptr<const plan::Planned>& planned, Team& team,
                                           const Progress& progress = {});
 // The same for a plan that came from elsewhere; `keep` holds what the origin borrows.
 Result<std::shared_ptr<const Model>> load(const Origin& origin, std::shared_ptr<const void> keep, Team& team,

@@ -6,7 +6,7 @@ namespace mortise::load {
 
 Origin::Origin(const plan::Planned& planned) : Origin(planned.plan(), planned.checkpoint().catalog) {}
 
-Result<std::shared_ptr<const Model>> load(std::shared_ptr<const plan::Planned> planned, Team& team,
+Result<std::shared_ptr<const Model>> load(const std::shared_ptr<const plan::Planned>& planned, Team& team,
                                           const Progress& progress) {
     const Origin origin(*planned);
     return load(origin, planned, team, progress);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdio>
 #include <cstring>
 
@@ -104,7 +105,7 @@ bool fits(std::span<const std::byte> f32, DType dtype) {
     for (size_t i = 0; i < f32.size() / sizeof(float); ++i) {
         const float value = f32_at(f32, i);
         const float back = widen(narrow(value, dtype), dtype);
-        if (std::memcmp(&value, &back, sizeof value) != 0) return false;
+        if (std::bit_cast<uint32_t>(value) != std::bit_cast<uint32_t>(back)) return false;
     }
     return true;
 }

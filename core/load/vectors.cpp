@@ -38,7 +38,7 @@ Result<std::vector<float>> read_vector(const Origin& origin, Ledger& ledger, uin
     field.tensor = entry.name;
     field.extent = {1, plan.rows, plan.columns};
     field.dtypes = {entry.dtype};
-    MORTISE_TRY(const std::vector<float> whole,
+    MORTISE_TRY(std::vector<float> whole,
                 quant::read_floats(field, {bytes, entry.dtype}, 0, {}, 0, plan.columns));
     MORTISE_CHECK(check_finite(origin, ledger, plan.tensor, whole));
     ledger.parameter_filled[plan.parameter] = 1;

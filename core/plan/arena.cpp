@@ -74,6 +74,7 @@ Arena arrange(const model::ModuleTree& tree, const std::vector<Step>& steps, uin
         std::erase_if(live, [&](const auto& entry) { return entry.second != none && entry.second < s; });
         for (uint32_t value : steps[s].outputs) {
             std::vector<Piece> used;
+            used.reserve(live.size());
             for (const auto& entry : live) used.push_back(entry.first);
             uint64_t bytes = max_rows * tree.widths[value] * sizeof(float);
             bytes = (bytes + Arena::alignment - 1) / Arena::alignment * Arena::alignment;

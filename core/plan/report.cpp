@@ -113,6 +113,7 @@ const Source* find_module(const LoadPlan& plan, const std::string& name, const P
 
 Error unknown(const LoadPlan& plan, const std::string& name) {
     std::vector<std::string> names;
+    names.reserve(plan.parts.size() + plan.sources.size());
     for (const PartPlan& part : plan.parts) names.push_back(part.name);
     for (const Source& source : plan.sources) names.push_back(source.canonical);
     const auto close = nearest(name, names);
