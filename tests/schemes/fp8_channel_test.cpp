@@ -119,7 +119,9 @@ TEST_F(Fp8Channel, GivesTheScalesOfACacheToTheAttention) {
 TEST_F(Fp8Channel, FindsCacheScalesUnderTheirOldNameAndPerHead) {
     host.file("config.json", groups(weights, R"(, "kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "attn_head", "dynamic": false})"));
     host.tensor("l.0.self_attn.k_proj.output_scale", MORTISE_DTYPE_BF16, {1});
-    const mortise_cache_answer answer = Opened("fp8_channel").cache("l.0.self_attn", 2);
+    Opened opened("fp8_channel");
+    const mortise_cache_answer answer = opened.cache("l.0.self_attn", 2);
+    ASSERT_EQ(answer.n_fields, 2u);
     EXPECT_EQ(answer.fields[0].rows, 2u);
     EXPECT_EQ(answer.per_head, 1u);
 }
