@@ -1,14 +1,12 @@
 // Every deployment in configs/ loads, and the published schema and the reader agree on what is valid.
-#include <unistd.h>
-
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "base/file.h"
 #include "deploy/deployment.h"
 #include "deploy/schema_check.h"
+#include "support/temp_folder.h"
 
 namespace mortise::deploy {
 
@@ -36,9 +34,10 @@ json::Document schema() {
 }
 
 bool reader_accepts(const std::string& text) {
-    fs::path file = fs::path(testing::TempDir()) / (std::to_string(::getpid()) + "-agreement.yaml");
-    std::ofstream(file) << text;
-    return resolve({.file = file.string(), .flags = {}, .environment = environment}).has_value();
+    return resolve({.file = test::scratch().write("agreement.yaml", text),
+                    .flags = {},
+                    .environment = environment})
+        .has_value();
 }
 
 bool schema_accepts(const std::string& text) {

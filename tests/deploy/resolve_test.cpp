@@ -1,16 +1,14 @@
 // Precedence, origins, paths and messages.
 #include "deploy/resolve.h"
 
-#include <unistd.h>
-
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "base/codes.h"
 #include "base/json.h"
 #include "deploy/deployment.h"
+#include "support/temp_folder.h"
 
 namespace mortise::deploy {
 
@@ -19,9 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string write(const std::string& name, const std::string& text) {
-    fs::path file = fs::path(testing::TempDir()) / (std::to_string(::getpid()) + "-" + std::string(name));
-    std::ofstream(file) << text;
-    return file.string();
+    return test::scratch().write(name, text);
 }
 
 std::function<std::optional<std::string>(std::string_view)> variables(

@@ -38,6 +38,12 @@ class TempFolder {
     std::string path_;
 };
 
+// Effect: the one folder of this test program, removed when it ends: for what several tests write.
+inline const TempFolder& scratch() {
+    static const TempFolder folder;
+    return folder;
+}
+
 inline std::string read_bytes(const std::string& path) {
     std::ifstream stream(path, std::ios::binary);
     EXPECT_TRUE(stream) << path;

@@ -1,13 +1,11 @@
 // The frame of the command line: help, exit codes, where results and errors go.
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <sstream>
 
 #include "base/json.h"
+#include "support/temp_folder.h"
 #include "tools/program.h"
 
 namespace mortise {
@@ -31,9 +29,7 @@ std::vector<std::string> commands() {
 }
 
 std::string temporary(const std::string& name, const std::string& text) {
-    std::string path = testing::TempDir() + std::to_string(::getpid()) + "-" + name;
-    std::ofstream(path) << text;
-    return path;
+    return test::scratch().write(name, text);
 }
 
 }  // namespace

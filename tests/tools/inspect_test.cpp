@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/json.h"
+#include "support/temp_folder.h"
 #include "tools/program.h"
 
 namespace mortise {
@@ -20,12 +21,6 @@ using testing::HasSubstr;
 // A folder with one weights file of this header and so many zero bytes, and a config.
 class Inspect : public testing::Test {
   protected:
-    void SetUp() override {
-        folder_ =
-            fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
-        fs::remove_all(folder_);
-        fs::create_directories(folder_);
-    }
     void write(const std::string& name, const std::string& text) {
         std::ofstream(folder_ / name, std::ios::binary) << text;
     }
@@ -35,7 +30,8 @@ class Inspect : public testing::Test {
         std::memcpy(text.data(), &size, 8);
         write("model.safetensors", text + header + std::string(bytes, '\0'));
     }
-    fs::path folder_;
+    test::TempFolder temporary_;
+    fs::path folder_ = temporary_.path();
 };
 
 constexpr const char* header = R"({"a.weight":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},)"

@@ -1,6 +1,4 @@
 // What `plugins` says of the installed plugins and of broken ones.
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +6,7 @@
 #include <fstream>
 
 #include "base/json.h"
+#include "support/temp_folder.h"
 #include "tools/program.h"
 
 namespace mortise {
@@ -35,7 +34,7 @@ Sample a_plugin() {
 }
 
 fs::path empty_folder(const std::string& name) {
-    fs::path folder = fs::path(testing::TempDir()) / (std::to_string(::getpid()) + "-" + std::string(name));
+    fs::path folder = test::scratch().at(name);
     fs::remove_all(folder);
     fs::create_directories(folder);
     fs::permissions(folder, fs::perms::owner_all);
