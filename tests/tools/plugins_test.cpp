@@ -90,6 +90,21 @@ TEST(Plugins, ALibraryThatIsNoLibraryIsAFinding) {
     EXPECT_EQ(mortise({"plugins", "check", folder.string()}).exit_code, 6);
 }
 
+TEST(Plugins, APluginThatKillsItsProcessIsAFindingAndNoCrash) {
+    fs::path folder = empty_folder("crash");
+    fs::path library = MORTISE_CRASHING_PLUGIN;
+    fs::copy(library, folder);
+    std::ofstream(folder / "crashes.yaml")
+        << "manifest: mortise.plugin/v1\nplugin:\n  id: com.test.crashes\n  version: \"1.0.0\"\nlibrary:\n  "
+           "path: "
+        << library.filename().string()
+        << "\nabi: \"1.0\"\nprovides:\n  - {interface: scheme, id: sample, quant_method: [sample]}\n";
+    auto check = mortise({"plugins", "check", folder.string()});
+    EXPECT_EQ(check.exit_code, 6) << check.err;
+    EXPECT_THAT(check.out + check.err, HasSubstr("killed the process"));
+    EXPECT_THAT(check.out + check.err, HasSubstr("Aborted"));
+}
+
 TEST(Plugins, ABrokenManifestIsReportedWithItsLine) {
     fs::path folder = empty_folder("manifest");
     std::ofstream(folder / "x.yaml") << "manifest: mortise.plugin/v1\nplugn:\n  id: a.b\n";

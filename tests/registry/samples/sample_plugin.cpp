@@ -122,6 +122,9 @@ extern "C" __attribute__((visibility("default"))) mortise_status SAMPLE_ENTRY_PO
 #ifdef SAMPLE_REFUSES
     return MORTISE_INTERNAL;
 #endif
+#ifdef SAMPLE_CRASHES
+    std::abort();
+#endif
 #ifdef SAMPLE_FORBIDDEN
     setenv("MORTISE_SAMPLE", "1", 1);
 #endif
