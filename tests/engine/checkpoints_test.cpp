@@ -142,7 +142,8 @@ INSTANTIATE_TEST_SUITE_P(Golden, Checkpoints,
                                            "awq_tied_redundant_lm_head", "ct_fp8_dynamic", "ct_kv_fp8",
                                            "gguf_q4_0", "gguf_q4_1", "gguf_q8_0",
                                            "gptq4_g128_actorder_sym", "gptq4_g128_ragged",
-                                           "ar_autoround_w2g32_asym", "awq_gemv_fast_g128"),
+                                           "ar_autoround_w2g32_asym", "awq_gemv_fast_g128",
+                                           "mlx_mixed_3_6", "mlx_affine4_g32_tied"),
                          [](const auto& each) { return std::string(each.param); });
 
 }  // namespace

@@ -48,7 +48,7 @@ TEST(Verdicts, AreDisjointOverAllGoldenCheckpoints) {
 TEST(Verdicts, LeaveFloatsToTheScheme) {
     FakeHost& host = FakeHost::instance();
     host.reset();
-    host.file("config.json", R"({"quantization": {"bits": 4}})");
+    host.file("config.json", R"({"quantization_config": {"bits": 4}})");
     for (const std::string& name : schemes()) EXPECT_FALSE(claims(name)) << name;
 }
 
