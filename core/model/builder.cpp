@@ -33,6 +33,12 @@ Status check_fusion(const Linear& linear, const Fusion& fusion) {
     return {};
 }
 
+bool fits_moe(const Linear& inner, const Linear& down, uint64_t width, uint64_t logits) {
+    return inner.parts.size() == 2 && down.parts.size() == 1 && inner.parts[0].rows == inner.parts[1].rows &&
+           inner.columns == width && down.columns == inner.parts[0].rows && down.parts[0].rows == width &&
+           inner.experts == logits && down.experts == logits;
+}
+
 }  // namespace
 
 Status Builder::claim(const std::string& name) {
@@ -114,9 +120,14 @@ Result<std::vector<uint64_t>> Builder::output_widths(const Op& op) const {
             MORTISE_CHECK(need(2, 0));
             if (width(0) != width(1)) return wrong("operands differ in width", op.name);
             return std::vector<uint64_t>{width(0)};
-        case MORTISE_OP_MOE:
+        case MORTISE_OP_MOE: {
             MORTISE_CHECK(need(2, 2));
+            const auto* inner = std::get_if<Linear>(&tree_.weights[op.weights[0]]);
+            const auto* down = std::get_if<Linear>(&tree_.weights[op.weights[1]]);
+            if (!inner || !down || !fits_moe(*inner, *down, width(0), width(1)))
+                return wrong("moe needs a bank of gate and up, a bank of down, and a logit for each expert", op.name);
             return std::vector<uint64_t>{width(0)};
+        }
         case MORTISE_OP_NORM:
         case MORTISE_OP_ROPE:
         case MORTISE_OP_ACT:

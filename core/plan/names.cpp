@@ -39,7 +39,8 @@ Names::Disk Names::on_disk(const std::string& canonical) const {
         if (!index) continue;
         Disk disk{fill(alias.theirs, "{i}", *index), alias.has_rows ? &alias.rows : nullptr};
         // A native alias is another spelling; it holds only where the checkpoint uses it.
-        if (name_space_.empty() && !has_module(disk.name) && !catalog_.find(disk.name)) continue;
+        const std::string first = fill(disk.name, "{e}", "0");
+        if (name_space_.empty() && !has_module(first) && !catalog_.find(first)) continue;
         return disk;
     }
     for (const model::Root& root : roots_)

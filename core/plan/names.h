@@ -22,7 +22,7 @@ class Names {
         const model::RowMap* rows = nullptr;  // order of the rows there; null = canonical
     };
     // The name in the checkpoint of a canonical module or tensor name (of `name` itself where no alias
-    // says otherwise).
+    // says otherwise). {e} stays where it stands; a name that loses it holds all experts in one stack.
     Disk on_disk(const std::string& canonical) const;
 
     // True iff some tensor is called `module` + "." + anything.

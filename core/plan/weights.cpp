@@ -23,17 +23,21 @@ struct Found {
     const model::Fusion* fusion = nullptr;
 };
 
-std::string first_expert(const std::string& name, uint64_t experts) { return experts > 1 ? fill(name, "{e}", "0") : name; }
+// The module on disk that shows whether a spelling is used; for members of a bank, the first.
+std::string evidence(const Resolver& r, const std::string& pattern) {
+    return fill(r.names.on_disk(pattern).name, "{e}", "0");
+}
+
+bool has_members(const std::string& pattern) { return pattern.find("{e}") != std::string::npos; }
 
 Found find_linear(Resolver& r, const model::Linear& linear) {
     Found found;
     std::vector<std::string> absent, present;
     for (const model::Part& part : linear.parts) {
-        const std::string name = first_expert(part.name, linear.experts);
-        (has_weights(r, r.names.on_disk(name).name) ? present : absent).push_back(name);
+        (has_weights(r, evidence(r, part.name)) ? present : absent).push_back(fill(part.name, "{e}", "0"));
     }
     for (const model::Fusion& fusion : linear.fusions)
-        if (has_weights(r, r.names.on_disk(first_expert(fusion.name, linear.experts)).name)) {
+        if (has_weights(r, evidence(r, fusion.name))) {
             if (found.fusion || !present.empty())
                 r.problems.add(Problem{.code = Code::tensor_duplicate_source,
                                        .what = "two spellings of one linear are both present",
@@ -68,22 +72,20 @@ namespace {
 std::vector<uint32_t> sources_of(Resolver& r, const model::Linear& linear, size_t p, const Found& found) {
     const model::Part& part = linear.parts[p];
     const std::string& pattern = found.fusion ? found.fusion->name : part.name;
-    const bool stacked = linear.experts > 1 && pattern.find("{e}") == std::string::npos;
+    const std::string disk = r.names.on_disk(pattern).name;
+    const bool apart = has_members(disk);  // a tensor for each expert, or one stack of all
     std::vector<uint32_t> out;
-    for (uint64_t e = 0; e < (stacked ? 1 : linear.experts); ++e) {
-        const std::string name = linear.experts > 1 ? fill(pattern, "{e}", std::to_string(e)) : pattern;
-        ModuleQuery query = query_of(r, name, linear, found.fusion ? found.fusion->rows : part.rows);
-        query.experts = stacked ? linear.experts : 1;
+    for (uint64_t e = 0; e < (apart ? linear.experts : 1); ++e) {
+        const auto member = [&](const std::string& name) { return apart ? fill(name, "{e}", std::to_string(e)) : name; };
+        ModuleQuery query = query_of(r, member(pattern), linear, found.fusion ? found.fusion->rows : part.rows);
+        query.name = member(disk);
+        query.experts = apart ? 1 : linear.experts;
         query.has_bias = part.bias;
         query.transposed = found.fusion && found.fusion->transposed;
-        if (found.fusion) {
-            for (const model::Part& each : linear.parts) {
-                query.part_names.push_back(linear.experts > 1 ? fill(each.name, "{e}", std::to_string(e)) : each.name);
-                query.part_rows.push_back(each.rows);
-            }
-        } else {
-            query.part_names = {name};
-            query.part_rows = {part.rows};
+        for (const model::Part& each : linear.parts) {
+            if (!found.fusion && &each != &part) continue;
+            query.part_names.push_back(member(each.name));
+            query.part_rows.push_back(each.rows);
         }
         out.push_back(find_source(r, query));
     }
@@ -92,7 +94,7 @@ std::vector<uint32_t> sources_of(Resolver& r, const model::Linear& linear, size_
 
 model::RowMap rows_on_disk(Resolver& r, const model::Linear& linear, size_t p, const Found& found) {
     if (found.fusion) return found.fusion->maps[p];
-    const auto disk = r.names.on_disk(first_expert(linear.parts[p].name, linear.experts));
+    const auto disk = r.names.on_disk(linear.parts[p].name);
     return disk.rows ? *disk.rows : model::RowMap{};
 }
 

@@ -71,6 +71,34 @@ inline DecoderOptions read_decoder(Config c) {
     return o;
 }
 
+// Effect: the window of each layer: spelled out by layer_types, else `window` where slides(layer) says so.
+// Errors: layer_types that are not one known word for each layer.
+template <class Slides>
+std::vector<uint64_t> layer_windows(Config c, uint64_t layers, uint64_t window, Slides slides) {
+    const Config given = c["layer_types"];
+    const auto types = given.list<std::string>();
+    if (given && types.size() != layers)
+        throw Refused({.what = "layer_types has not one entry per layer", .expected = std::to_string(layers),
+                       .found = std::to_string(types.size()), .node = given.node()});
+    std::vector<uint64_t> out;
+    for (uint64_t i = 0; i < layers; ++i) {
+        const bool spelled = given && types[i] == "sliding_attention";
+        if (given && !spelled && types[i] != "full_attention")
+            throw Unsupported({.what = "unknown kind of attention", .expected = "full_attention or sliding_attention",
+                               .found = types[i], .node = given.at(i).node()});
+        out.push_back((given ? spelled : slides(i)) ? window : 0);
+    }
+    return out;
+}
+
+// Effect: windows that a switch turns on, by default from max_window_layers on; without use_sliding_window the
+// other keys mean nothing.
+inline std::vector<uint64_t> switched_windows(Config c, uint64_t layers) {
+    const bool use = c.get<bool>("use_sliding_window", false);
+    const auto window = c.get<uint64_t>("sliding_window", 0), from = c.get<uint64_t>("max_window_layers", 28);
+    return layer_windows(c, layers, use ? window : 0, [&](uint64_t i) { return i >= from; });
+}
+
 namespace detail {
 
 inline Attributes norm_attributes(const DecoderOptions& o, uint64_t width = 0) {

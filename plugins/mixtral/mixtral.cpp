@@ -1,0 +1,27 @@
+// Mixtral: the Llama graph with a mixture of experts in every layer; w1 is the gate, w3 up, w2 down.
+
+#include "mortise/sdk/experts.h"
+#include "mortise/sdk/plugin.h"
+
+namespace {
+
+using namespace mortise::sdk;
+
+void build(Builder& b) {
+    const Config c = b.config();
+    DecoderOptions o = read_decoder(c);
+    const auto window = c.get<uint64_t>("sliding_window", 0);
+    o.windows = layer_windows(c, o.layers, window, [](uint64_t) { return true; });
+    ExpertOptions e = read_experts(c, "intermediate_size");
+    e.router = "block_sparse_moe.gate";
+    e.gate = "block_sparse_moe.experts.{e}.w1";
+    e.up = "block_sparse_moe.experts.{e}.w3";
+    e.down = "block_sparse_moe.experts.{e}.w2";
+    build_decoder(b, o, [&](uint64_t i, Value x) { return decoder_experts(b, o, e, i, x); });
+    alias_stacked_projections(b, e, "block_sparse_moe");
+    b.alias("", "model.layers.{i}.block_sparse_moe.gate", "model.layers.{i}.mlp.gate");
+}
+
+}  // namespace
+
+MORTISE_PLUGIN("org.mortise.mixtral", "0.1.0", architecture_entry<build>("mixtral", {"MixtralForCausalLM"}, {"mixtral"}))
