@@ -21,6 +21,7 @@ void add(quant::ContentRules& rules, const Obligation& obligation, const quant::
         case Promise::finite: rules.finite = true; break;
         case Promise::positive: rules.positive = true; break;
         case Promise::zero: rules.zero = true; break;
+        case Promise::power_of_two: rules.power_of_two = true; break;
         case Promise::constant:
             rules.constant = true;
             rules.value = obligation.value;

@@ -66,7 +66,7 @@ struct Drop {
 };
 
 // A promise about contents, checked while loading; a failed one ends the load before anything runs.
-enum class Promise : uint8_t { finite, positive, zero, constant, below_groups, equals_shape };
+enum class Promise : uint8_t { finite, positive, zero, constant, below_groups, equals_shape, power_of_two };
 struct Obligation {
     Promise promise{};
     uint32_t tensor = none;

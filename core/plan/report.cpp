@@ -20,6 +20,7 @@ std::string_view promise_name(Promise promise) {
         case Promise::constant: return "constant";
         case Promise::below_groups: return "below_groups";
         case Promise::equals_shape: return "equals_shape";
+        case Promise::power_of_two: return "power_of_two";
     }
     return "?";
 }

@@ -65,6 +65,7 @@ void add_obligations(Resolver& r, uint32_t id) {
         promise(MORTISE_FIELD_CONSTANT, Promise::constant, field.default_value);
         promise(MORTISE_FIELD_BELOW_GROUPS, Promise::below_groups, static_cast<double>(source.spec.column_groups()));
         promise(MORTISE_FIELD_DROP_IF_ZERO, Promise::zero);
+        promise(MORTISE_FIELD_POWER_OF_TWO, Promise::power_of_two);
         if (field.role == MORTISE_ROLE_SHAPE)
             r.plan.obligations.push_back({Promise::equals_shape, source.tensors[f], id, f, 0});
     }

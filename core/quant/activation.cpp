@@ -69,6 +69,7 @@ float stored_scale(const Activation& rule, float amax, float scale2) {
     auto divisor = static_cast<float>(rule.divisor);
     auto zero_scale = static_cast<float>(rule.zero_scale);
     amax = std::max(amax, static_cast<float>(rule.amax_floor));
+    if (rule.amax_ceiling > 0) amax = std::min(amax, static_cast<float>(rule.amax_ceiling));
     float t = 0;
     if (amax == 0) {
         t = zero_scale;
@@ -141,6 +142,7 @@ Activation rule_of(const mortise_spec& spec) {
                     .divisor = a.divisor, .amax_floor = a.amax_floor, .scale_floor = a.scale_floor,
                     .zero_scale = a.zero_scale};
     if (MORTISE_HAS(&spec, mortise_spec, activation_ties)) rule.ties_to_zero = spec.activation_ties == 1;
+    if (MORTISE_HAS(&spec, mortise_spec, activation_amax_ceiling)) rule.amax_ceiling = spec.activation_amax_ceiling;
     return rule;
 }
 

@@ -113,6 +113,7 @@ std::string activation_text(const QuantSpec& spec, const Extras& extras) {
                        a.second_level);
     out += fmt::format("divisor {} floors {} {} zero {} ties {}", a.divisor, a.amax_floor, a.scale_floor, a.zero_scale,
                        a.ties_to_zero ? "zero" : "even");
+    if (a.amax_ceiling > 0) out += fmt::format(" ceiling {}", a.amax_ceiling);
     auto put = [&](std::string_view name, const std::vector<float>& values) {
         if (!values.empty()) out += fmt::format(" {} {}", name, hash(values));
     };

@@ -29,6 +29,10 @@ Status check_value(const Field& field, const ContentRules& rules, uint64_t row, 
     if (rules.zero && value != 0) {
         return wrong(Code::value_obligation, field, row, column, value, "element is not zero", "0 everywhere");
     }
+    int exponent = 0;
+    if (rules.power_of_two && std::frexp(value, &exponent) != 0.5) {
+        return wrong(Code::value_obligation, field, row, column, value, "element is no power of two", "a power of two");
+    }
     if (rules.constant && value != rules.value) {
         return wrong(Code::value_obligation, field, row, column, value, "element is not the constant",
                      fmt::format("{} everywhere", rules.value));
@@ -77,7 +81,7 @@ bool surely_finite(const BoundField& bound, const Copier& copier, uint64_t exper
 }
 
 bool only_finite(const ContentRules& rules) {
-    return rules.finite && !rules.positive && !rules.zero && !rules.constant && rules.below < 0;
+    return rules.finite && !rules.positive && !rules.zero && !rules.constant && !rules.power_of_two && rules.below < 0;
 }
 
 Result<std::vector<float>> optional_floats(const QuantSpec& spec, const Sources& sources, uint32_t role,
@@ -170,6 +174,7 @@ ContentRules content_rules(const Field& field, uint64_t groups) {
     rules.positive = field.has(MORTISE_FIELD_POSITIVE);
     rules.zero = field.has(MORTISE_FIELD_DROP_IF_ZERO);
     rules.constant = field.has(MORTISE_FIELD_CONSTANT);
+    rules.power_of_two = field.has(MORTISE_FIELD_POWER_OF_TWO);
     rules.value = field.default_value;
     if (field.has(MORTISE_FIELD_BELOW_GROUPS)) rules.below = static_cast<int64_t>(groups);
     rules.unset_allowed = field.role == MORTISE_ROLE_G_IDX;

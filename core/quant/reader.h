@@ -115,7 +115,7 @@ Result<Extras> read_extras(const QuantSpec& spec, const Sources& sources, uint64
 
 // The promises of a field about its contents.
 struct ContentRules {
-    bool finite = false, positive = false, zero = false, constant = false;
+    bool finite = false, positive = false, zero = false, constant = false, power_of_two = false;
     double value = 0;           // constant
     int64_t below = -1;         // 0 <= element < below; -1 = not asked
     bool unset_allowed = false; // -1 everywhere in a column map passes `below`

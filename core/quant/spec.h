@@ -87,7 +87,7 @@ struct Activation {
     uint32_t scale_encoding = MORTISE_ENCODING_F32;
     uint32_t second_level = 0;  // 0 none, 1 multiplies, 2 divides
     uint64_t group = 0;
-    double divisor = 0, amax_floor = 0, scale_floor = 0, zero_scale = 0;
+    double divisor = 0, amax_floor = 0, amax_ceiling = 0, scale_floor = 0, zero_scale = 0;  // ceiling 0: none
     bool ties_to_zero = false;  // else to even
     bool operator==(const Activation&) const = default;
 };

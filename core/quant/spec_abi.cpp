@@ -188,6 +188,7 @@ Result<QuantSpec> from_abi(const mortise_spec& spec) {
     out.rotation_factor = spec.rotation_factor;
     if (MORTISE_HAS(&spec, mortise_spec, scale_addend)) out.scale_addend = spec.scale_addend;
     if (MORTISE_HAS(&spec, mortise_spec, activation_ties)) out.activation.ties_to_zero = spec.activation_ties == 1;
+    if (MORTISE_HAS(&spec, mortise_spec, activation_amax_ceiling)) out.activation.amax_ceiling = spec.activation_amax_ceiling;
     MORTISE_CHECK(std::move(bad.problems).status());
     MORTISE_CHECK(validate(out));
     return out;
@@ -223,6 +224,7 @@ AbiSpec::AbiSpec(QuantSpec spec) : spec_(std::move(spec)) {
     abi_.rotation_factor = spec_.rotation_factor;
     abi_.scale_addend = spec_.scale_addend;
     abi_.activation_ties = spec_.activation.ties_to_zero;
+    abi_.activation_amax_ceiling = spec_.activation.amax_ceiling;
 }
 
 }  // namespace mortise::quant

@@ -83,6 +83,7 @@ std::string activation(const Activation& a) {
     if (a.granularity == MORTISE_ACTIVATION_TOKEN) out += "per token";
     if (a.granularity == MORTISE_ACTIVATION_GROUP) out += fmt::format("g{}", a.group);
     out += a.dynamic ? " dynamic" : " static";
+    if (a.amax_ceiling > 0) out += fmt::format(" up to {}", a.amax_ceiling);
     return out + (a.asymmetric ? " asymmetric" : "");
 }
 

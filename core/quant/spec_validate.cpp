@@ -10,7 +10,7 @@
 namespace mortise::quant {
 namespace {
 
-constexpr uint32_t all_flags = 127;
+constexpr uint32_t all_flags = 255;
 
 struct Checker {
     const QuantSpec& spec;
@@ -174,6 +174,7 @@ void Checker::activation() {
     if (!scale) bad("activation: unknown encoding of the scale");
     if (a.granularity == MORTISE_ACTIVATION_GROUP && a.group == 0) bad("activation: group of no columns");
     if (a.dynamic && !(a.divisor > 0)) bad("activation: divisor must be positive");
+    if (!(a.amax_ceiling >= 0) || (a.amax_ceiling > 0 && !a.dynamic)) bad("activation: ceiling of amax is not usable");
     if (!a.dynamic && !spec.find(MORTISE_ROLE_INPUT_SCALE)) bad("activation: static without an input scale");
     if (a.second_level && !spec.find(MORTISE_ROLE_INPUT_SCALE2)) bad("activation: second level without its field");
     if (a.asymmetric && !a.dynamic && !spec.find(MORTISE_ROLE_INPUT_ZERO_POINT)) {

@@ -90,8 +90,7 @@ class Linear final : public Kernel {
             return s.rotation_block > 0 || sdk::find_field(s, MORTISE_ROLE_PRE_SCALE) || s.activation.dynamic == 0 ||
                    s.activation.second_level != 0;
         };
-        return !own_arrays(a) && !own_arrays(b) &&
-               std::memcmp(&spec(a).activation, &spec(b).activation, sizeof(mortise_activation)) == 0;
+        return !own_arrays(a) && !own_arrays(b) && sdk::same_activation(spec(a), spec(b));
     }
 
     void measure_room() {

@@ -115,6 +115,16 @@ TEST(Obligations, AZeroPointThatIsNotTheConstantIsCaught) {
     EXPECT_EQ(Promising().after("a.zeros", 5, {std::byte{8}}).code, Code::value_obligation);
 }
 
+TEST(Obligations, AScaleThatShouldBeAPowerOfTwoAndIsNotIsCaught) {
+    Promising p;
+    p.made.plan.obligations[1].promise = Promise::power_of_two;
+    p.made.overwrite("a.scale", 0, bytes_of({1, 2, 0.5f, 0x1p-127f, 4, 3}));
+    const auto receipt = p.verify();
+    ASSERT_FALSE(receipt);
+    EXPECT_EQ(receipt.error().code(), Code::value_obligation);
+    EXPECT_NE(receipt.error().first().found.find("row 2, column 1"), std::string::npos);
+}
+
 TEST(Obligations, AColumnMapOutsideTheGroupsIsCaught) {
     for (const int32_t bad : {2, 100, -2, INT32_MIN}) {
         const Problem problem = Promising().after("a.g_idx", 12, raw(std::vector<int32_t>{bad}));

@@ -51,6 +51,15 @@ TEST(ActivationRule, of_dynamic_fp8_tokens_matches_the_vectors) {
     }
 }
 
+TEST(ActivationRule, with_a_ceiling_of_amax_saturates_what_lies_above) {
+    Activation rule = token(MORTISE_ENCODING_E4M3, 8, 448);
+    rule.amax_ceiling = 4;
+    const auto run = quantize_run(rule, std::vector<float>{1, -8, 4}, 1, 0, 0);
+    EXPECT_EQ(run.scale, 4.0f / 448);
+    EXPECT_EQ(run.values, (std::vector<float>{1, -4, 4}));
+    EXPECT_EQ(quantize_run(rule, std::vector<float>{1, -2}, 1, 0, 0).scale, 2.0f / 448);
+}
+
 TEST(ActivationRule, of_dynamic_int8_tokens_depends_on_the_divisor) {
     const json::Node& expected = vector("ct_int8_w8a8").expected();
     auto x = floats(*expected.find("x_token"));

@@ -229,6 +229,8 @@ TEST(Contents, keep_their_promises_or_are_named) {
                              Content{MORTISE_FIELD_POSITIVE, {1, 2, 3}, {1, 0, 3}, Code::value_range},
                              Content{MORTISE_FIELD_POSITIVE, {1, 2, 3}, {1, NAN, 3}, Code::value_range},
                              Content{MORTISE_FIELD_DROP_IF_ZERO, {0, -0.0f, 0}, {0, 0, 1e-30f}, Code::value_obligation},
+                             Content{MORTISE_FIELD_POWER_OF_TWO, {1, 0x1p-127f, 256}, {1, 3, 4}, Code::value_obligation},
+                             Content{MORTISE_FIELD_POWER_OF_TWO, {1, 2, 4}, {1, -2, 4}, Code::value_obligation},
                              Content{MORTISE_FIELD_CONSTANT, {8, 8, 8}, {8, 7, 8}, Code::value_obligation},
                              Content{MORTISE_FIELD_BELOW_GROUPS, {0, 1, 3}, {0, 4, 1}, Code::value_range},
                              Content{MORTISE_FIELD_BELOW_GROUPS, {0, 1, 3}, {0, -2, 1}, Code::value_range}}) {

@@ -100,7 +100,8 @@ enum {
     MORTISE_FIELD_POSITIVE = 8u,       /* obligation: every element > 0 */
     MORTISE_FIELD_FINITE = 16u,        /* obligation: no NaN, no infinity (also e8m0 255, e4m3 NaN) */
     MORTISE_FIELD_CONSTANT = 32u,      /* obligation: every element decodes to default_value */
-    MORTISE_FIELD_BELOW_GROUPS = 64u   /* obligation: 0 <= element < column groups of the first level */
+    MORTISE_FIELD_BELOW_GROUPS = 64u,  /* obligation: 0 <= element < column groups of the first level */
+    MORTISE_FIELD_POWER_OF_TWO = 128u  /* obligation: every element is a power of two */
 };
 
 /* One role of one part: which tensor, in which shapes and dtypes, and how its elements are packed.
@@ -148,7 +149,8 @@ enum { /* how a scale is rounded to a power of two */
     MORTISE_EXPONENT_BUMP = 4     /* FLOOR after amax with mantissa >= 1.75 is moved to the next binade */
 };
 /* Activation quantization: the producer's own rule, as data. All arithmetic in f32, one rounding per step.
- * dynamic: amax over the row (token), group or whole input, raised to amax_floor;
+ * dynamic: amax over the row (token), group or whole input, raised to amax_floor, then lowered to
+ *     activation_amax_ceiling of the spec, if it has one;
  *     t = amax / divisor, or amax / (divisor * INPUT_SCALE2) if it multiplies, or (amax / divisor) *
  *     INPUT_SCALE2 if it divides; with an exponent rule t is the power of two that the rule names;
  *     amax 0 gives zero_scale; t is raised to scale_floor, rounded to scale_encoding, and 0 becomes zero_scale.
@@ -194,6 +196,7 @@ typedef struct mortise_spec {
     double scale_addend;                     /* added to the folded S, one rounding; 0 = nothing is added */
     uint32_t activation_ties;                /* of input codes: 0 to even, 1 toward zero */
     uint32_t reserved;
+    double activation_amax_ceiling;          /* of dynamic input scales: amax is lowered to this; 0 = no ceiling */
 } mortise_spec;
 
 #ifdef __cplusplus

@@ -214,6 +214,12 @@ inline bool prepares_input(const mortise_spec& spec, uint32_t activations) {
            (quantizes && activations != MORTISE_ACTIVATIONS_EXACT);
 }
 
+// Effect: true iff both quantize inputs by one rule; scales that are stored are not compared.
+inline bool same_activation(const mortise_spec& a, const mortise_spec& b) {
+    return std::memcmp(&a.activation, &b.activation, sizeof a.activation) == 0 && a.activation_ties == b.activation_ties &&
+           a.activation_amax_ceiling == b.activation_amax_ceiling;
+}
+
 // Effect: true iff one scale is taken from all rows of the input at once, so rows cannot be prepared apart.
 inline bool prepares_rows_together(const mortise_spec& spec, uint32_t activations) {
     return activations != MORTISE_ACTIVATIONS_EXACT && spec.activation.dynamic != 0 &&
