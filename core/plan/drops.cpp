@@ -73,6 +73,7 @@ void drop_cache_scales(Resolver& r, const std::string& attention, const CacheAns
         const auto id = static_cast<uint32_t>(r.plan.sources.size());
         const auto field = static_cast<uint32_t>(source.spec.fields.size());
         r.plan.obligations.push_back({Promise::finite, index, id, field, 0});
+        if (each.field.has(MORTISE_FIELD_DROP_IF_ZERO)) r.plan.obligations.push_back({Promise::zero, index, id, field, 0});
         if (each.field.has(MORTISE_FIELD_POSITIVE)) r.plan.obligations.push_back({Promise::positive, index, id, field, 0});
         r.plan.drops.push_back({index, DropCode::cache_scale_unused, "cache_scale_unused",
                                 "present, and unused while the KV cache has a float dtype"});

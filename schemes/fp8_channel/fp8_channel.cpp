@@ -55,10 +55,7 @@ class Fp8Channel : public Scheme {
         if (method == "compressed-tensors") {
             check_beside_groups(q);
             groups_ = read_groups(q);
-            if (const auto& c = groups_.cache;
-                c && (c->dynamic || !(c->is("float", 8, "tensor") || c->is("float", 8, "attn_head"))))
-                throw Unsupported(
-                    {.what = "only static 8-bit float caches are supported here", .node = c->node.node()});
+            (void)cache_coding();  // refuses what cannot be read
             return;
         }
         q.one_of("activation_scheme", {"dynamic"}, "dynamic");
@@ -90,12 +87,7 @@ class Fp8Channel : public Scheme {
         say(answer, std::move(spec), false, is.rule, is.note.empty() ? note_ : is.note, is.node);
     }
 
-    void cache(std::string_view attention, uint64_t kv_heads, uint64_t,
-               mortise_cache_answer& answer) override {
-        cache_.answer(checkpoint(), attention, groups_.cache.has_value(),
-                      groups_.cache && groups_.cache->strategy == "attn_head" ? kv_heads : 0,
-                      groups_.cache ? "kv_cache_scheme" : "the config names no cache", answer);
-    }
+    CacheCoding cache_coding() override { return cache_coding_of(groups_.cache, "kv_cache_scheme"); }
     void rules(mortise_rule_visitor visit, void* context) override { groups_.report(visit, context); }
 
     // Writes what llm-compressor's preset FP8_DYNAMIC writes, by its arithmetic.
@@ -131,7 +123,6 @@ class Fp8Channel : public Scheme {
   private:
     ModuleGroups groups_;
     std::string note_;
-    CacheFields cache_;
 };
 
 }  // namespace

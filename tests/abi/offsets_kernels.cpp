@@ -43,6 +43,8 @@ OFFSET(mortise_problem, parts, 64);
 OFFSET(mortise_problem, max_rows, 72);
 OFFSET(mortise_problem, threads, 80);
 OFFSET(mortise_problem, device_kind, 84);
+OFFSET(mortise_problem, cache_flags, 88);
+OFFSET(mortise_problem, reserved, 92);
 
 AT_LEAST(mortise_bid, 256);
 OFFSET(mortise_bid, head, 0);
@@ -98,6 +100,11 @@ OFFSET(mortise_cache, k_scale, 48);
 OFFSET(mortise_cache, v_scale, 56);
 OFFSET(mortise_cache, scales_per_head, 64);
 OFFSET(mortise_cache, reserved, 68);
+OFFSET(mortise_cache, k_bias, 72);
+OFFSET(mortise_cache, v_bias, 80);
+OFFSET(mortise_cache, k_zero, 88);
+OFFSET(mortise_cache, v_zero, 96);
+OFFSET(mortise_cache, q_scale, 104);
 
 AT_LEAST(mortise_batch, 64);
 OFFSET(mortise_batch, head, 0);

@@ -44,6 +44,7 @@ OFFSET(mortise_cache_answer, reserved, 28);
 OFFSET(mortise_cache_answer, fields, 32);
 OFFSET(mortise_cache_answer, letters, 40);
 OFFSET(mortise_cache_answer, rule, 48);
+OFFSET(mortise_cache_answer, scale_divisor, 64);
 
 AT_LEAST(mortise_rule, 48);
 OFFSET(mortise_rule, head, 0);

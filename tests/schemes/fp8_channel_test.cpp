@@ -132,7 +132,9 @@ TEST_F(Fp8Channel, SaysNothingOfACacheThatIsNotQuantized) {
 }
 
 TEST_F(Fp8Channel, RefusesCachesAndTransformsThatItCannotDo) {
-    host.file("config.json", groups(weights, R"(, "kv_cache_scheme": {"num_bits": 8, "type": "int", "strategy": "tensor", "dynamic": false})"));
+    host.file("config.json", groups(weights, R"(, "kv_cache_scheme": {"num_bits": 4, "type": "int", "strategy": "tensor", "dynamic": false})"));
+    EXPECT_EQ(Opened("fp8_channel").status, MORTISE_UNSUPPORTED);
+    host.file("config.json", groups(weights, R"(, "kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": true})"));
     EXPECT_EQ(Opened("fp8_channel").status, MORTISE_UNSUPPORTED);
     host.file("config.json", groups(weights, R"(, "transform_config": {"config_groups": {"a": 1}})"));
     EXPECT_EQ(Opened("fp8_channel").status, MORTISE_UNSUPPORTED);

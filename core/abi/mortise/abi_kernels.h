@@ -44,6 +44,14 @@ typedef struct mortise_kernel_part {
     uint32_t reserved;
 } mortise_kernel_part;
 
+/* What a quantized KV cache has beside one scale for k and one for v. */
+enum {
+    MORTISE_CACHE_PER_HEAD = 1u,    /* one scale per head */
+    MORTISE_CACHE_BIASES = 2u,      /* k_bias, v_bias */
+    MORTISE_CACHE_ZERO_POINTS = 4u, /* k_zero, v_zero */
+    MORTISE_CACHE_QUERIES = 8u      /* q_scale: queries are quantized too */
+};
+
 /* An operator to be bound. LINEAR with several parts is a group with one input; a provider that cannot take
  * the group whole answers score 0 and the core splits it. */
 typedef struct mortise_problem {
@@ -60,6 +68,8 @@ typedef struct mortise_problem {
     uint64_t max_rows;         /* T never exceeds this */
     uint32_t threads;          /* of the team */
     uint32_t device_kind;
+    uint32_t cache_flags;      /* ATTENTION: MORTISE_CACHE_*; 0 unless the encoding is quantized */
+    uint32_t reserved;
 } mortise_problem;
 
 typedef struct mortise_bid {
@@ -115,17 +125,31 @@ enum {
     MORTISE_PROBE_MATRIX = 2 /* floating-point operations of the best matrix unit, operands in the private cache */
 };
 
-/* Keys and values of all sequences, in blocks. Element (block, head, slot, i) of the layer's K lies at
- * ((block * kv_heads + head) * block_slots + slot) * head_dim + i elements; V likewise with v_head_dim. */
+/* Keys and values of all sequences, in blocks. A row is one head's vector of one position; row (block, head,
+ * slot) of the layer's K starts at ((block * kv_heads + head) * block_slots + slot) * row bytes, V likewise.
+ * Row bytes of `width` elements: width * size of the element; E2M1 (width a multiple of 16): width / 2 bytes of
+ * codes, the even element in the low half, then width / 16 bytes of e4m3 scales, one for each 16 elements.
+ *   F32 BF16 F16   x, rounded to nearest even
+ *   E4M3 E5M2      code = nearest even of (x - bias) / scale, saturating
+ *   TWOS           code = nearest even of (x - bias) / scale + zero, clamped to -128..127
+ *   E2M1           block = e4m3 of (amax16 / (6 * scale)) clamped to 2^-9..448, 1 where amax16 is 0;
+ *                  code = nearest even of (x - bias) / (block * scale), saturating
+ * and back: (code - zero) * scale + bias; E2M1: code * (block * scale) + bias. f32, one rounding per step. */
 typedef struct mortise_cache {
     mortise_head head;
     mortise_address k, v;
-    uint32_t encoding;             /* MORTISE_ENCODING_F32 | BF16 | F16 | E4M3 | ... */
+    uint32_t encoding;             /* MORTISE_ENCODING_F32 | BF16 | F16 | E4M3 | E5M2 | TWOS (8 bits) | E2M1 */
     uint32_t block_slots;
-    const float* k_scale;          /* [1] or [kv_heads]; null = 1; stored code = x / scale */
+    const float* k_scale;          /* [1] or [kv_heads]; null = 1 */
     const float* v_scale;
     uint32_t scales_per_head;
     uint32_t reserved;
+    const float* k_bias;           /* [kv_heads][head_dim]; null = 0 */
+    const float* v_bias;           /* [kv_heads][v_head_dim] */
+    const float* k_zero;           /* like k_scale; null = 0 */
+    const float* v_zero;
+    const float* q_scale;          /* [1] or [heads]; null = queries as they are; else as a row of K without bias
+                                    * and zero point, and back */
 } mortise_cache;
 
 /* The ragged batch: T rows of n_sequences sequences, rows of one sequence adjacent. */

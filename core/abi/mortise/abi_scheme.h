@@ -46,18 +46,20 @@ typedef struct mortise_answer {
     const mortise_spec* spec;
 } mortise_answer;
 
-/* The quantized KV cache of one attention; scales belong to it, never to a linear. */
+/* The KV cache of one attention; scales belong to it, never to a linear. Numbers that lie in the checkpoint are
+ * listed whether or not the config says that the cache is coded. */
 typedef struct mortise_cache_answer {
     mortise_head head;
     uint32_t encoding;        /* AS_DTYPE = the model's dtype; E4M3, TWOS, E2M1 ... */
     uint32_t bits;
-    uint32_t per_head;        /* 1: one scale per key/value head */
+    uint32_t per_head;        /* 1: one scale per head */
     uint32_t affine;          /* 1: biases beside the scales */
-    uint32_t n_fields;        /* 0 to 6 */
+    uint32_t n_fields;        /* 0 to 9 */
     uint32_t reserved;
-    const mortise_field* fields; /* role SCALE of k and v: see letters */
-    const char* letters;      /* [n_fields] 'k' 'v' 'q' scale, 'K' 'V' affine bias */
+    const mortise_field* fields; /* SCALE, ZERO_POINT, ADDEND (a bias [kv_heads][head_dim]) or UNUSED */
+    const char* letters;      /* [n_fields] whose: 'k' 'v' 'q' scale or zero point, 'K' 'V' bias, 'p' probabilities */
     mortise_str rule;
+    double scale_divisor;     /* the scale that takes effect is the stored one over this; 0 = 1 */
 } mortise_cache_answer;
 
 /* One ignore or target rule of the config, and how many modules it decided. */

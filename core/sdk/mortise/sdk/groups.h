@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "mortise/sdk/cache.h"
 #include "mortise/sdk/rules.h"
 #include "mortise/sdk/writer.h"
 
@@ -47,6 +48,20 @@ inline std::optional<Coding> read_coding(const Config& args) {
     if (const Config block = args["block_structure"]; block.is_array()) out.block = block.list<int64_t>();
     if (const Config order = args["actorder"]; order.is_string()) out.order = order.as<std::string>();
     args.ignore({"observer", "observer_kwargs", "scale_dtype", "zp_dtype"});
+    return out;
+}
+
+// Effect: how an object of that kind codes a KV cache. Errors: a way that nobody here can read.
+inline CacheCoding cache_coding_of(const std::optional<Coding>& coding, const std::string& rule) {
+    if (!coding) return {};
+    const bool by_head = coding->strategy == "attn_head";
+    const bool is_int = coding->type == "int", is_float = coding->type == "float" && coding->symmetric;
+    if (coding->dynamic || coding->bits != 8 || !(is_int || is_float) || !(by_head || coding->strategy == "tensor"))
+        throw Unsupported({.what = "only 8-bit caches with stored scales, per tensor or per head, can be read",
+                           .node = coding->node.node()});
+    CacheCoding out = is_int ? int8_cache(rule) : float8_cache(rule);
+    out.per_head = by_head;
+    out.zero_points = !coding->symmetric;
     return out;
 }
 

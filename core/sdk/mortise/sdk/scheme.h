@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 
+#include "mortise/sdk/cache.h"
 #include "mortise/sdk/checkpoint.h"
 #include "mortise/sdk/plugin.h"
 #include "mortise/sdk/quant.h"
@@ -39,9 +40,12 @@ class Scheme {
     virtual ~Scheme() = default;
     // Effect: fills `answer`, usually by say(). What it points to lives until the next call.
     virtual void module(const mortise_module& module, mortise_answer& answer) = 0;
+    // Effect: how the config codes the KV cache of every attention.
+    virtual CacheCoding cache_coding() { return {}; }
+    // Effect: the numbers of one attention's cache, wherever they lie. A scheme has no reason to change it.
     virtual void cache(std::string_view attention, uint64_t kv_heads, uint64_t head_dim,
                        mortise_cache_answer& answer) {
-        (void)attention, (void)kv_heads, (void)head_dim, (void)answer;
+        cache_.answer(checkpoint_, attention, kv_heads, head_dim, cache_coding(), answer);
     }
     virtual void rules(mortise_rule_visitor visit, void* context) { (void)visit, (void)context; }
 
@@ -65,52 +69,7 @@ class Scheme {
   private:
     Checkpoint checkpoint_;
     Spec spec_;
-};
-
-// Fields of a cache answer; keeps what it borrows. One per scheme.
-class CacheFields {
-  public:
-    // Effect: starts over.
-    void clear() { *this = CacheFields(); }
-    // Effect: one positive float scale: letter 'k', 'v' or 'q'; per_head > 0: [per_head][1][1].
-    mortise_field& scale(char letter, std::string tensor, uint64_t per_head = 0) {
-        letters_.push_back(letter);
-        const uint64_t rows = per_head == 0 ? 1 : per_head;
-        mortise_field& field =
-            fields_.field(MORTISE_ROLE_SCALE, std::move(tensor), float_dtypes, {shape_of({rows})});
-        field.shapes[field.n_shapes++] = per_head == 0 ? shape_of({}) : shape_of({rows, 1, 1});
-        field.rows = rows;
-        field.flags = MORTISE_FIELD_FINITE | MORTISE_FIELD_POSITIVE;
-        return field;
-    }
-    // Effect: static 8-bit float scales of k, v and (if stored) q beside the attention, or under the old name
-    // beside the projections. coded: the config says that the cache is quantized, so k and v must be there.
-    void answer(const Checkpoint& checkpoint, std::string_view attention, bool coded, uint64_t per_head,
-                std::string rule, mortise_cache_answer& answer) {
-        clear();
-        for (const char letter : {'k', 'v', 'q'}) {
-            const std::string ours = std::string(attention) + "." + letter + "_scale";
-            const std::string old = std::string(attention) + "." + letter + "_proj.output_scale";
-            const bool is_old = !checkpoint.has(ours) && checkpoint.has(old);
-            if ((letter == 'q' || !coded) && !is_old && !checkpoint.has(ours)) continue;
-            scale(letter, is_old ? old : ours, letter == 'q' ? 0 : per_head);
-        }
-        answer.per_head = per_head != 0 ? 1 : 0;
-        say(answer, coded ? MORTISE_ENCODING_E4M3 : MORTISE_ENCODING_AS_DTYPE, coded ? 8 : 0,
-            std::move(rule));
-    }
-    void say(mortise_cache_answer& answer, uint32_t encoding, uint32_t bits, std::string rule) {
-        answer.rule = fields_.keep(std::move(rule));
-        answer.encoding = encoding;
-        answer.bits = bits;
-        answer.n_fields = fields_.abi().n_fields;
-        answer.fields = fields_.abi().fields;
-        answer.letters = letters_.data();
-    }
-
-  private:
-    Spec fields_{1, 1, 1};
-    std::string letters_;
+    CacheFields cache_;
 };
 
 namespace detail {
