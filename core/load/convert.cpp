@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -54,6 +56,11 @@ class Converter {
     Status write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file, std::mutex& lock, ConvertedModule& out);
     Result<quant::Change> fill(const Job& job, quant::ModuleWriter& writer);
     Result<quant::Change> quantize(const Job& job, const quant::Sources& bytes, quant::ModuleWriter& writer);
+    // Rows of one expert as floats, in the order in which they are written.
+    using UseRows = std::function<Status(uint64_t row, uint64_t count, const float* weights)>;
+    Status each_rows(const Job& job, const quant::PartReader& reader, uint64_t expert, uint64_t unit, const UseRows& use) const;
+    Result<float> amax_of(const Job& job, const quant::PartReader& reader, uint64_t expert) const;
+    Status share_amax();
     Result<quant::Sources> read(const plan::Source& source, std::vector<std::vector<std::byte>>& keep) const;
     Status write_vector(const VectorJob& job, checkpoint::SafetensorsWriter& file);
 
@@ -68,6 +75,7 @@ class Converter {
     std::string quantization_;    // JSON of quantization_config
     DType float_dtype_{};         // of plain weights written; 0 = as the source
     ConvertReport report_;
+    std::map<std::string, float> shared_amax_;
     uint64_t done_ = 0;
 };
 
@@ -174,27 +182,79 @@ Result<quant::Sources> Converter::read(const plan::Source& source, std::vector<s
     return bytes;
 }
 
+Status Converter::each_rows(const Job& job, const quant::PartReader& reader, uint64_t expert, uint64_t unit, const UseRows& use) const {
+    const quant::Extent& extent = plan_.sources[job.source].spec.extent;
+    const uint64_t whole = std::max<uint64_t>(1, (uint64_t{1} << 20) / extent.columns);
+    const uint64_t step = std::min(extent.rows, (whole + unit - 1) / unit * unit);
+    std::vector<float> weights;
+    quant::Tile tile;
+    for (uint64_t row = 0; row < extent.rows; row += step) {
+        const uint64_t n = std::min(step, extent.rows - row);
+        std::vector<uint64_t> wanted;
+        for (uint64_t r = row; r < row + n; ++r) wanted.push_back(job.rows.empty() ? r : job.rows[r]);
+        MORTISE_CHECK(reader.read({.rows = wanted, .expert = expert, .tile_expert = expert, .tile_row = row}, tile));
+        weights.resize(n * extent.columns);
+        quant::decode_tile(tile.view(), weights.data());
+        MORTISE_CHECK(use(row, n, weights.data()));
+    }
+    return {};
+}
+
+Result<float> Converter::amax_of(const Job& job, const quant::PartReader& reader, uint64_t expert) const {
+    const uint64_t columns = plan_.sources[job.source].spec.extent.columns;
+    float amax = 0;
+    MORTISE_CHECK(each_rows(job, reader, expert, 1, [&](uint64_t, uint64_t n, const float* weights) -> Status {
+        for (uint64_t i = 0; i < n * columns; ++i) amax = std::max(amax, std::fabs(weights[i]));
+        return {};
+    }));
+    return amax;
+}
+
+// Modules that share the amax of their second level: all of them are read before the first is written.
+Status Converter::share_amax() {
+    std::vector<std::optional<Status>> outcomes(jobs_.size());
+    std::atomic<size_t> next{0};
+    std::mutex lock;
+    const auto one = [&](const Job& job) -> Status {
+        if (job.target.quantizer.shared.empty() || !plan_.sources[job.source].plain) return {};
+        std::vector<std::vector<std::byte>> keep;
+        const plan::Source& source = plan_.sources[job.source];
+        MORTISE_TRY(const quant::Sources bytes, read(source, keep));
+        MORTISE_TRY(const auto reader, quant::PartReader::make(source.spec, bytes, {}));
+        for (uint64_t expert = 0; expert < source.spec.extent.experts; ++expert) {
+            MORTISE_TRY(const float amax, amax_of(job, reader, expert));
+            const std::scoped_lock locked(lock);
+            float& most = shared_amax_[job.target.quantizer.shared];
+            most = std::max(most, amax);
+        }
+        return {};
+    };
+    team_.run([&](int, int) {
+        for (size_t i; (i = next++) < jobs_.size();) outcomes[i] = one(jobs_[i]);
+    });
+    for (const auto& outcome : outcomes) MORTISE_CHECK(Status(*outcome));
+    return {};
+}
+
 // Floats become codes by the dialect's own recipe, in steps of whole scale groups.
 Result<quant::Change> Converter::quantize(const Job& job, const quant::Sources& bytes, quant::ModuleWriter& writer) {
     const plan::Source& source = plan_.sources[job.source];
     MORTISE_TRY(const auto reader, quant::PartReader::make(source.spec, bytes, {}));
     quant::Change change;
-    const uint64_t rows = source.spec.extent.rows, columns = source.spec.extent.columns;
-    const uint64_t unit = std::max<uint64_t>(1, writer.row_step());
-    const uint64_t step = std::min(rows, (std::max<uint64_t>(1, (uint64_t{1} << 20) / columns) + unit - 1) / unit * unit);
-    std::vector<float> weights;
-    quant::Tile tile;
-    for (uint64_t expert = 0; expert < source.spec.extent.experts; ++expert)
-        for (uint64_t row = 0; row < rows; row += step) {
-            const uint64_t n = std::min(step, rows - row);
-            std::vector<uint64_t> wanted;
-            for (uint64_t r = row; r < row + n; ++r) wanted.push_back(job.rows.empty() ? r : job.rows[r]);
-            MORTISE_CHECK(reader.read({.rows = wanted, .expert = expert, .tile_expert = expert, .tile_row = row}, tile));
-            weights.resize(n * columns);
-            quant::decode_tile(tile.view(), weights.data());
-            MORTISE_TRY(const quant::Change part, writer.quantize(job.target.quantizer, expert, row, n, weights.data()));
-            change.add(part);
+    for (uint64_t expert = 0; expert < source.spec.extent.experts; ++expert) {
+        float amax = 0;
+        const auto shared = shared_amax_.find(job.target.quantizer.shared);
+        if (writer.wants_amax() && shared != shared_amax_.end()) {
+            amax = shared->second;
+        } else if (writer.wants_amax()) {
+            MORTISE_TRY(amax, amax_of(job, reader, expert));
         }
+        MORTISE_CHECK(each_rows(job, reader, expert, writer.row_step(), [&](uint64_t row, uint64_t n, const float* weights) -> Status {
+            MORTISE_TRY(const quant::Change part, writer.quantize(job.target.quantizer, expert, row, n, weights, amax));
+            change.add(part);
+            return {};
+        }));
+    }
     MORTISE_CHECK(copy_bias(source, bytes, job.rows, writer));
     return change;
 }
@@ -261,6 +321,7 @@ Status Converter::write_shard(const Shard& shard, const std::string& path) {
 }
 
 Status Converter::write(const std::string& folder) {
+    MORTISE_CHECK(share_amax());
     MORTISE_TRY(auto beside, AtomicFolder::create(folder));
     std::map<std::string, std::string> where;
     for (size_t s = 0; s < shards_.size(); ++s) {

@@ -83,7 +83,7 @@ Result<Target> DialectWriter::target(const plan::Source& source, const std::stri
     const mortise_status status = PluginCall::call([&] { return table_->target(writer_, &module, &current.abi(), &answer); });
     if (status != MORTISE_OK) return std::unexpected(plan::take_error(status, id_, "target").in_tensor(name));
     if (!answer.spec) return fail(Problem{.code = Code::plugin_contract, .what = "scheme " + id_ + " gave no spec to write", .tensor = name});
-    Target target{.plain = answer.plain != 0, .quantizer = quant::from_abi(answer.quantizer), .reason = plan::copy(answer.reason)};
+    Target target{.plain = answer.plain != 0, .quantizer = quant::from_abi(answer.quantizer, answer.recipe), .reason = plan::copy(answer.reason)};
     MORTISE_TRY(target.spec, quant::from_abi(*answer.spec));
     return target;
 }

@@ -64,9 +64,12 @@ Status add_slot(ModuleWriter::Rep& rep, const Field& field) {
 
 }  // namespace
 
-Quantizer from_abi(const mortise_quantizer& q) {
+Quantizer from_abi(const mortise_quantizer& q, const mortise_recipe& r) {
+    std::string shared = r.shared.data ? std::string(r.shared.data, r.shared.size) : std::string();
     return {.method = q.method, .compute = q.compute, .divisor = q.divisor, .zero_scale = q.zero_scale,
-            .code_min = q.code_min, .code_max = q.code_max, .clamp = q.clamp != 0, .exponent_rule = q.exponent_rule};
+            .code_min = q.code_min, .code_max = q.code_max, .clamp = q.clamp != 0, .exponent_rule = q.exponent_rule,
+            .flags = r.flags, .quotient = r.quotient, .amax_floor = r.amax_floor, .zero_amax = r.zero_amax,
+            .scale_floor = r.scale_floor, .second_divisor = r.second_divisor, .shared = std::move(shared)};
 }
 
 void Change::add(float was, float is) {
@@ -200,6 +203,11 @@ Result<ModuleWriter> ModuleWriter::make(const QuantSpec& target, const std::vect
 
 const QuantSpec& ModuleWriter::spec() const { return rep_->spec; }
 bool ModuleWriter::has(uint32_t role) const { return rep_->slot(role) != nullptr; }
+
+bool ModuleWriter::wants_amax() const {
+    auto whole = [](const Level& level) { return level.row_group == 0 && level.column_group == 0; };
+    return rep_->spec.levels.size() > 1 && std::ranges::any_of(rep_->spec.levels, whole);
+}
 
 uint64_t ModuleWriter::row_step() const {
     const QuantSpec& spec = rep_->spec;

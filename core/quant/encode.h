@@ -16,17 +16,25 @@
 
 namespace mortise::quant {
 
-// How codes and scales come from floats: the producer's own recipe. Mirror of mortise_quantizer.
+// How codes and scales come from floats: the producer's own recipe. Mirror of mortise_quantizer and
+// mortise_recipe, which say what each number means.
 struct Quantizer {
-    uint32_t method = 1;                      // 1 symmetric from amax, 2 asymmetric from min and max
+    uint32_t method = MORTISE_METHOD_AMAX;
     uint32_t compute = MORTISE_ENCODING_F32;  // dtype of every intermediate: F32, BF16 or F16
     double divisor = 0;                       // symmetric: scale = amax / divisor
-    double zero_scale = 0;                    // of an all-zero group; 0 = machine epsilon of `compute`
+    double zero_scale = 0;                    // of an all-zero group; 0 = the epsilon of its dtype
     double code_min = 0, code_max = 0;        // in values of the code, not of the stored field
     bool clamp = false;                       // quotient is clamped to the range before the cast
     uint32_t exponent_rule = MORTISE_EXPONENT_NONE;
+    uint32_t flags = 0;     // MORTISE_RECIPE_*
+    uint32_t quotient = 0;  // dtype of weight / scale; 0 = `compute`, or F32 under a second level
+    double amax_floor = 0, zero_amax = 0, scale_floor = 0;
+    double second_divisor = 0;
+    std::string shared;  // modules with the same words share the amax of the second level
+
+    bool has(uint32_t flag) const { return (flags & flag) != 0; }
 };
-Quantizer from_abi(const mortise_quantizer& quantizer);
+Quantizer from_abi(const mortise_quantizer& quantizer, const mortise_recipe& recipe);
 
 // What happened to the weights.
 struct Change {
@@ -62,10 +70,13 @@ class ModuleWriter {
     // Rows that quantize() must get together: whole scale groups; all rows for a scale per tensor.
     uint64_t row_step() const;
 
-    // Effect: quantizes rows [row0, row0 + rows) of one expert. `amax` = largest magnitude of the module, for
-    // recipes with a scale per tensor or a second level; 0 = taken from these rows.
+    // Is there a second level over the whole expert, so that quantize() wants its amax?
+    bool wants_amax() const;
+
+    // Effect: quantizes rows [row0, row0 + rows) of one expert. `amax` = largest magnitude of the expert, for
+    // recipes with a second level; 0 = taken from these rows.
     // Requires: row0 a multiple of row_step(), rows too or to the end. Errors: unsupported_variant for a spec
-    // that no recipe fills (lookup codes, two levels of addends, a column map).
+    // that no recipe fills (lookup codes, two levels of addends).
     Result<Change> quantize(const Quantizer& quantizer, uint64_t expert, uint64_t row0, uint64_t rows,
                             const float* weights, double amax = 0);
 

@@ -13,7 +13,9 @@
 namespace mortise::quant {
 namespace {
 
-float epsilon(uint32_t compute) {
+// What stands for a scale that rounds to 0, as compressed-tensors has it.
+float epsilon(uint32_t compute, uint32_t stored) {
+    if (stored == MORTISE_ENCODING_E4M3) return 0.125f;
     if (compute == MORTISE_ENCODING_BF16) return 0x1p-7f;
     return compute == MORTISE_ENCODING_F16 ? 0x1p-10f : 0x1p-23f;
 }
@@ -30,34 +32,43 @@ struct Region {
 
 // What one group of weights becomes.
 struct Group {
-    float stored = 1;  // fine scale as stored
-    float scale = 1;   // effective
-    float zero = 0;    // in values of the code
-    float addend = 0;
+    float stored = 1;       // fine scale as stored
+    float scale = 1;        // effective, as a reader gets it
+    float zero = 0;         // in values of the code
+    float addend = 0;       // as stored
+    float work_scale = 1;   // what the codes are computed with: scale and addend, or these before rounding
+    float work_addend = 0;
+    float factor = 0;       // not 0: codes are computed with weight * factor
 };
 
 class Recipe {
   public:
-    Recipe(const Quantizer& q, ModuleWriter::Rep& rep, const Levels& levels) : q_(q), rep_(rep), spec_(rep.spec), levels_(levels) {
+    Recipe(const Quantizer& q, ModuleWriter::Rep& rep, const Levels& levels)
+        : q_(q), rep_(rep), spec_(rep.spec), levels_(levels), code_min_(static_cast<float>(q.code_min)),
+          code_max_(static_cast<float>(q.code_max)), divisor_(static_cast<float>(q.divisor)) {
         if (levels.fine) fine_slot_ = rep.slot(levels.fine->role);
         if (spec_.encoding >= MORTISE_ENCODING_E2M1 && spec_.encoding <= MORTISE_ENCODING_E5M2FNUZ) {
             values_ = code_values(spec_.encoding);
         }
+        quotient_ = q.quotient ? q.quotient : levels.coarse ? uint32_t{MORTISE_ENCODING_F32} : q.compute;
     }
     void set_coarse(uint64_t expert, double amax);
     Change run(uint64_t expert, uint64_t row0, uint64_t rows, const float* weights);
 
   private:
     float rounded(float value) const { return round_to(q_.compute, value); }
-    float stored(float t) const { return round_to(fine_slot_->encoding, t); }
     float effective(float stored) const {
         if (!levels_.coarse) return stored;
         return levels_.coarse->divide ? stored / coarse_ : stored * coarse_;
     }
+    // The group's scale before it is stored, and after.
+    void set_scale(Group& group, float exact) const;
     Group symmetric(float amax) const;
     Group asymmetric(float low, float high) const;
+    Group edge(float low, float high) const;
     Group measure(const Region& region, uint64_t row0, const float* weights) const;
     uint8_t code(float weight, const Group& group, float& back) const;
+    uint8_t float_code(float weight, float quotient) const;
     void write_group(uint64_t expert, const Region& region, const Group& group);
 
     const Quantizer& q_;
@@ -66,66 +77,98 @@ class Recipe {
     Levels levels_;
     const Slot* fine_slot_ = nullptr;
     const float* values_ = nullptr;
+    float code_min_, code_max_, divisor_;
+    uint32_t quotient_ = MORTISE_ENCODING_F32;
     float coarse_ = 1;
 };
 
-// The second level puts the largest fine scale at the end of its type's range.
+// By default the second level puts the largest fine scale at the end of its type's range.
 void Recipe::set_coarse(uint64_t expert, double amax) {
     if (!levels_.coarse) return;
-    float reach = code_values(fine_slot_->encoding)[0x7E];  // 448 for e4m3
-    auto largest = static_cast<float>(amax), divisor = static_cast<float>(q_.divisor);
-    if (largest == 0) {
-        coarse_ = 1;
-    } else {
-        coarse_ = levels_.coarse->divide ? reach * divisor / largest : largest / (divisor * reach);
-    }
+    auto largest = static_cast<float>(amax);
+    auto reach = q_.second_divisor > 0 ? static_cast<float>(q_.second_divisor)
+                                       : divisor_ * code_values(fine_slot_->encoding)[0x7E];  // 448 for e4m3
+    coarse_ = rounded(levels_.coarse->divide ? reach / largest : largest / reach);
     const Slot& slot = *rep_.slot(levels_.coarse->role);
     coarse_ = round_to(slot.encoding, coarse_);
+    if (!std::isfinite(coarse_) || coarse_ == 0) coarse_ = 1;  // nothing to scale
     std::vector<uint64_t> row{0};
     std::vector<double> value{coarse_};
     rep_.write_clamped(slot, slot.field->extent.experts == 1 ? 0 : expert, row, 0, 1, value);
 }
 
+void Recipe::set_scale(Group& group, float exact) const {
+    auto zero_scale = static_cast<float>(q_.zero_scale);
+    auto stored = [&](float t) { return round_to(fine_slot_->encoding, t); };
+    if (exact == 0 && !q_.has(MORTISE_RECIPE_KEEP_ZERO)) exact = zero_scale;
+    group.stored = stored(exact);
+    if (group.stored == 0 && !q_.has(MORTISE_RECIPE_KEEP_ZERO)) {
+        group.stored = stored(zero_scale);
+        if (group.stored == 0) group.stored = stored(epsilon(q_.compute, fine_slot_->encoding));
+    }
+    group.scale = effective(group.stored);
+    group.work_scale = q_.has(MORTISE_RECIPE_UNROUNDED) && exact != 0 ? effective(exact) : group.scale;
+}
+
 Group Recipe::symmetric(float amax) const {
     Group group;
-    if (!fine_slot_) return group;
-    float t = 0, a = rounded(amax);
-    auto divisor = static_cast<float>(q_.divisor);
-    if (a == 0) {
-        t = static_cast<float>(q_.zero_scale);
-    } else if (q_.exponent_rule != MORTISE_EXPONENT_NONE) {
-        t = power_of_two_scale(q_.exponent_rule, spec_.encoding, a, divisor);
-    } else if (levels_.coarse) {
-        t = levels_.coarse->divide ? coarse_ * (a / divisor) : a / (divisor * coarse_);
-        if (values_) t = std::max(t, code_values(fine_slot_->encoding)[1]);  // a block that is not zero has a scale
-    } else {
-        t = rounded(a / divisor);
-    }
-    group.stored = stored(t);
-    if (group.stored == 0) group.stored = stored(q_.zero_scale > 0 ? static_cast<float>(q_.zero_scale) : epsilon(q_.compute));
-    group.scale = effective(group.stored);
     if (spec_.offset == Offset::constant) group.zero = static_cast<float>(spec_.offset_constant);
+    if (spec_.offset == Offset::zero_point) group.zero = std::nearbyint((code_min_ + code_max_ + 1) / 2);
+    if (!fine_slot_) return group;
+    float t = 0, a = std::max(rounded(amax), static_cast<float>(q_.amax_floor));
+    if (a == 0) a = static_cast<float>(q_.zero_amax);
+    if (a != 0 && q_.exponent_rule != MORTISE_EXPONENT_NONE) {
+        t = power_of_two_scale(q_.exponent_rule, spec_.encoding, a, divisor_);
+    } else if (a != 0 && levels_.coarse) {
+        t = levels_.coarse->divide ? coarse_ * rounded(a / divisor_) : a / (divisor_ * coarse_);
+    } else if (a != 0 && q_.has(MORTISE_RECIPE_RECIPROCAL)) {
+        group.factor = rounded(divisor_ / a);
+        t = 1.0f / group.factor;
+    } else if (a != 0) {
+        t = rounded(a / divisor_);
+    }
+    if (a != 0) t = std::max(t, static_cast<float>(q_.scale_floor));
+    set_scale(group, t);
     return group;
 }
 
 Group Recipe::asymmetric(float low, float high) const {
     Group group;
-    auto code_min = static_cast<float>(q_.code_min), code_max = static_cast<float>(q_.code_max);
     bool addend = spec_.offset == Offset::addend;
-    if (!addend) {
+    if (!addend && !q_.has(MORTISE_RECIPE_ANY_RANGE)) {
         low = std::min(low, 0.0f);
         high = std::max(high, 0.0f);
     }
-    float t = rounded(rounded(high - low) / (code_max - code_min));
-    if (t == 0) t = q_.zero_scale > 0 ? static_cast<float>(q_.zero_scale) : epsilon(q_.compute);
-    group.stored = stored(t);
-    if (group.stored == 0) group.stored = stored(epsilon(q_.compute));
-    group.scale = effective(group.stored);
+    if (low == 0 && high == 0) {
+        high = static_cast<float>(q_.zero_amax);
+        low = -high;
+    }
+    float spread = std::max(rounded(high - low), static_cast<float>(q_.amax_floor));
+    set_scale(group, std::max(rounded(spread / (code_max_ - code_min_)), static_cast<float>(q_.scale_floor)));
     if (addend) {
         group.addend = round_to(rep_.slot(MORTISE_ROLE_ADDEND)->encoding, low);
+        group.work_addend = q_.has(MORTISE_RECIPE_UNROUNDED) ? low : group.addend;
     } else {
-        group.zero = std::clamp(std::nearbyint(code_min - rounded(low / group.scale)), code_min, code_max);
+        group.zero = std::nearbyint(rounded(code_min_ - rounded(low / group.work_scale)));
+        group.zero = std::clamp(group.zero, code_min_, code_max_);
     }
+    return group;
+}
+
+// As MLX has it: the end of larger magnitude is a whole number of steps from 0, and a code.
+Group Recipe::edge(float low, float high) const {
+    Group group;
+    bool left = std::fabs(low) > std::fabs(high);
+    float t = std::max(rounded(rounded(high - low) / (code_max_ - code_min_)), static_cast<float>(q_.scale_floor));
+    t = left ? t : -t;
+    float end = left ? low : high, steps = std::nearbyint(rounded(end / t));
+    if (steps != 0) {
+        t = rounded(end / steps);
+        group.work_addend = end;
+    }
+    set_scale(group, t);
+    group.addend = round_to(rep_.slot(MORTISE_ROLE_ADDEND)->encoding, group.work_addend);
+    if (!q_.has(MORTISE_RECIPE_UNROUNDED)) group.work_addend = group.addend;
     return group;
 }
 
@@ -138,20 +181,31 @@ Group Recipe::measure(const Region& region, uint64_t row0, const float* weights)
             high = std::max(high, row[c]);
         }
     }
-    if (q_.method == 2) return asymmetric(rounded(low), rounded(high));
+    if (q_.method == MORTISE_METHOD_EDGE) return edge(rounded(low), rounded(high));
+    if (q_.method == MORTISE_METHOD_MINMAX) return asymmetric(rounded(low), rounded(high));
     return symmetric(std::max(std::fabs(low), std::fabs(high)));
 }
 
+uint8_t Recipe::float_code(float weight, float quotient) const {
+    if (q_.clamp) quotient = std::clamp(quotient, code_min_, code_max_);
+    if (weight == 0 && q_.has(MORTISE_RECIPE_MINUS_ZERO)) quotient = -0.0f;
+    return encode_element(spec_.encoding, quotient, q_.has(MORTISE_RECIPE_TIES_TO_ZERO));
+}
+
 uint8_t Recipe::code(float weight, const Group& group, float& back) const {
-    auto code_min = static_cast<float>(q_.code_min), code_max = static_cast<float>(q_.code_max);
-    float quotient = rounded((rounded(weight) - group.addend) / group.scale);
+    auto quotient_of = [&](float x) {
+        if (group.work_scale == 0) return 0.0f;
+        return round_to(quotient_, group.factor != 0 ? x * group.factor : x / group.work_scale);
+    };
+    float quotient = quotient_of(rounded(weight) - group.work_addend);
     if (values_) {
-        if (q_.clamp) quotient = std::clamp(quotient, code_min, code_max);
-        uint8_t code = encode_element(spec_.encoding, quotient, false);
+        uint8_t code = float_code(weight, quotient);
         back = values_[code] * group.scale;
         return code;
     }
-    float q = std::clamp(std::nearbyint(quotient) + group.zero, code_min, code_max);
+    bool late = q_.has(MORTISE_RECIPE_LATE_ROUND);
+    float sum = late ? round_to(quotient_, quotient + group.zero) : std::nearbyint(quotient) + group.zero;
+    float q = std::nearbyint(std::clamp(sum, code_min_, code_max_));
     if (std::isnan(q)) q = 0;
     back = (q - group.zero) * group.scale;
     if (spec_.offset == Offset::addend) back += group.addend;

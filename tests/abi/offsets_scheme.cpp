@@ -72,6 +72,16 @@ OFFSET(mortise_target, reserved, 12);
 OFFSET(mortise_target, spec, 16);
 OFFSET(mortise_target, quantizer, 24);
 OFFSET(mortise_target, reason, 80);
+OFFSET(mortise_target, recipe, 96);
+
+AT_LEAST(mortise_recipe, 56);
+OFFSET(mortise_recipe, flags, 0);
+OFFSET(mortise_recipe, quotient, 4);
+OFFSET(mortise_recipe, amax_floor, 8);
+OFFSET(mortise_recipe, zero_amax, 16);
+OFFSET(mortise_recipe, scale_floor, 24);
+OFFSET(mortise_recipe, second_divisor, 32);
+OFFSET(mortise_recipe, shared, 40);
 
 AT_LEAST(mortise_option, 32);
 OFFSET(mortise_option, key, 0);

@@ -74,9 +74,15 @@ typedef struct mortise_rule {
 typedef void (*mortise_rule_visitor)(void* context, const mortise_rule* rule);
 
 /* How codes and scales are computed when a float weight is quantized by this scheme's own recipe. */
+enum {
+    MORTISE_METHOD_AMAX = 1,   /* symmetric: scale = amax / divisor */
+    MORTISE_METHOD_MINMAX = 2, /* scale = (max - min) / (code_max - code_min), and a zero point or an addend */
+    MORTISE_METHOD_EDGE = 3    /* as MINMAX with an addend: the end of larger magnitude is met exactly, by a
+                                  scale that is negative when that is the maximum */
+};
 typedef struct mortise_quantizer {
     mortise_head head;
-    uint32_t method;         /* 1 symmetric from amax, 2 asymmetric from min and max */
+    uint32_t method;         /* MORTISE_METHOD_* */
     uint32_t compute;        /* MORTISE_ENCODING_F32 | BF16 | F16: dtype of every intermediate */
     double divisor;          /* symmetric: scale = amax / divisor */
     double zero_scale;       /* scale of an all-zero group; 0 = machine epsilon of `compute` */
@@ -85,6 +91,26 @@ typedef struct mortise_quantizer {
     uint32_t exponent_rule;  /* MORTISE_EXPONENT_*: how a scale becomes a power of two */
 } mortise_quantizer;
 
+/* The finer points of a recipe, where producers differ. All zero: none of them. */
+enum {
+    MORTISE_RECIPE_RECIPROCAL = 1u,    /* m = divisor / amax, code from weight * m, scale = 1 / m */
+    MORTISE_RECIPE_UNROUNDED = 2u,     /* codes come from scale and addend before these are rounded to their dtype */
+    MORTISE_RECIPE_LATE_ROUND = 4u,    /* code = round(weight / scale + zero), else round(weight / scale) + zero */
+    MORTISE_RECIPE_ANY_RANGE = 8u,     /* MINMAX: the range need not hold 0 */
+    MORTISE_RECIPE_KEEP_ZERO = 16u,    /* a scale that rounds to 0 stays 0, and so do the codes under it */
+    MORTISE_RECIPE_TIES_TO_ZERO = 32u, /* float codes: ties toward zero, else to even */
+    MORTISE_RECIPE_MINUS_ZERO = 64u    /* float codes: a weight of 0 becomes the code of -0 */
+};
+typedef struct mortise_recipe {
+    uint32_t flags;          /* MORTISE_RECIPE_* */
+    uint32_t quotient;       /* dtype of weight / scale; 0 = `compute`, or F32 under a second level */
+    double amax_floor;       /* amax, or max - min, is raised to this */
+    double zero_amax;        /* stands for the amax of an all-zero group; 0 = zero_scale decides */
+    double scale_floor;      /* the first level is raised to this before it is rounded */
+    double second_divisor;   /* second level = amax of the module / this; 0 = divisor * the largest first level */
+    mortise_str shared;      /* modules with the same words share the amax of the second level; empty = alone */
+} mortise_recipe;
+
 typedef struct mortise_target {
     mortise_head head;
     uint32_t plain;          /* 1: written as a float weight of `spec` */
@@ -92,6 +118,7 @@ typedef struct mortise_target {
     const mortise_spec* spec;      /* names, dtypes, shapes and layouts to write; borrowed until the next call */
     mortise_quantizer quantizer;
     mortise_str reason;      /* why it is plain, or empty */
+    mortise_recipe recipe;   /* beside `quantizer` */
 } mortise_target;
 
 typedef struct mortise_option {

@@ -1,4 +1,13 @@
-// Writing a dialect: derive from SchemeWriter, say for each module what would be written.
+// Writing a dialect: derive from SchemeWriter, say for each module what would be written: a spec (names,
+// dtypes, layouts) and the recipe that computes it from floats. What the source holds already is not computed
+// again: the host keeps codes and scales wherever the spec can say the same weights, and proves it.
+//
+//     void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
+//         Spec spec = float8_rows(m.rows, m.columns, name_of(m) + ".weight", name_of(m) + ".weight_scale");
+//         keep_bias(spec, m, current);
+//         write(target, std::move(spec), symmetric_recipe(MORTISE_ENCODING_F32, 448, -448,
+//         448).zero_scale(1));
+//     }
 //
 // A writer is made from the source checkpoint and the user's options; its constructor must read every option
 // (Options refuses the ones that nobody asked for). One thread.
@@ -9,6 +18,7 @@
 
 #include "mortise/sdk/checkpoint.h"
 #include "mortise/sdk/quant.h"
+#include "mortise/sdk/recipes.h"
 
 namespace mortise::sdk {
 
@@ -69,25 +79,6 @@ class Options {
     std::map<std::string, std::string> left_;
 };
 
-// Effect: scale = amax / divisor, codes = round(weight / scale) within [low, high]; all in `compute`.
-inline mortise_quantizer symmetric_recipe(uint32_t compute, double divisor, double low, double high) {
-    auto recipe = make<mortise_quantizer>();
-    recipe.method = 1;
-    recipe.compute = compute;
-    recipe.divisor = divisor;
-    recipe.code_min = low;
-    recipe.code_max = high;
-    recipe.clamp = 1;
-    return recipe;
-}
-// Effect: scale = (max - min) / (high - low), `zero_scale` for a group without a spread, and a zero point.
-inline mortise_quantizer asymmetric_recipe(uint32_t compute, double low, double high, double zero_scale) {
-    mortise_quantizer recipe = symmetric_recipe(compute, 0, low, high);
-    recipe.method = 2;
-    recipe.zero_scale = zero_scale;
-    return recipe;
-}
-
 class SchemeWriter {
   public:
     explicit SchemeWriter(const Checkpoint& source) : source_(source) {}
@@ -128,10 +119,14 @@ class SchemeWriter {
         mortise_field& bias = add_bias(spec, name_of(module) + ".bias", module.rows);
         store_as(bias, source_dtype(current, MORTISE_ROLE_BIAS, MORTISE_DTYPE_F32));
     }
-    void write(mortise_target& target, Spec spec, const mortise_quantizer& recipe) {
+    void write(mortise_target& target, Spec spec, const Recipe& recipe) {
         spec_ = std::move(spec);
+        target.quantizer = recipe.quantizer;
+        if (MORTISE_HAS(&target, mortise_target, recipe)) {
+            target.recipe = recipe.fine;
+            target.recipe.shared = spec_.keep(recipe.together);
+        }
         target.spec = &spec_.abi();
-        target.quantizer = recipe;
     }
     // Effect: a float weight of `dtype`.
     void write_plain(const mortise_module& module, const mortise_spec& current, mortise_target& target,
@@ -140,10 +135,8 @@ class SchemeWriter {
         keep_bias(spec, module, current);
         target.plain = 1;
         target.reason = spec.keep(std::move(reason));
-        auto recipe = make<mortise_quantizer>();
-        recipe.compute = encoding_of(dtype);
         store_as(*spec.find(MORTISE_ROLE_CODES), dtype);
-        write(target, std::move(spec), recipe);
+        write(target, std::move(spec), symmetric_recipe(encoding_of(dtype), 0, 0, 0));
     }
     // Effect: a float weight of the dtype that the source has, BF16 if its weights are coded.
     void keep_plain(const mortise_module& module, const mortise_spec& current, mortise_target& target,
