@@ -82,6 +82,7 @@ class Attention final : public Kernel {
         task.first_position = static_cast<uint64_t>(a.batch->positions[row]);
         task.window = op_.window;
         task.scale = static_cast<float>(op_.scale), task.softcap = static_cast<float>(op_.softcap);
+        task.sinks = op_.sinks ? sdk::pointer<const float>(a.weights[0]) + head : nullptr;
         task.keys = sdk::pointer<const void>(a.cache->k), task.values = sdk::pointer<const void>(a.cache->v);
         task.encoding = a.cache->encoding, task.block_slots = a.cache->block_slots;
         task.table = a.batch->block_tables + uint64_t{sequence} * a.batch->blocks_per_sequence;

@@ -36,6 +36,7 @@ struct AttentionTask {
     uint64_t first_position;  // of row 0; row t stands at first_position + t
     uint64_t window;
     float scale, softcap;
+    const float* sinks;             // [heads] or null: a score without a value
     const void *keys, *values;      // bases of the cache
     uint32_t encoding;              // MORTISE_ENCODING_F32 | BF16 | F16
     uint32_t block_slots;

@@ -87,7 +87,8 @@ class Attention final : public Kernel {
         const uint64_t kv_head = head / (op_.heads / op_.kv_heads);
         const float* q = sdk::pointer<const float>(a.inputs[0]) + (row * op_.heads + head) * op_.head_dim;
         const void* values = sdk::pointer<const void>(a.cache->v);
-        double sum = 0, largest = -std::numeric_limits<double>::infinity();
+        double sum = op_.sinks ? 1 : 0;
+        double largest = op_.sinks ? sdk::pointer<const float>(a.weights[0])[head] : -std::numeric_limits<double>::infinity();
         double out[max_head_dim] = {};
         for (uint64_t p = first; p <= position; p++) {
             const uint64_t at = slot(a, sequence, p, kv_head);

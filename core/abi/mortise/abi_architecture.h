@@ -123,7 +123,8 @@ enum { /* attribute keys; the type is fixed per key */
     MORTISE_ATTR_ROUTING = 19,       /* int: MORTISE_ROUTING_* */
     MORTISE_ATTR_LONG_FREQUENCIES = 20, /* array: used when the length so far exceeds LONG_FROM */
     MORTISE_ATTR_LONG_FROM = 21,     /* int */
-    MORTISE_ATTR_LIMIT = 22          /* real: clamp of a gated activation */
+    MORTISE_ATTR_LIMIT = 22,         /* real: clamp of a gated activation */
+    MORTISE_ATTR_SINKS = 23          /* int: 1 = a weight [heads], one more score of each head's softmax, without a value */
 };
 enum {
     MORTISE_STYLE_RMS = 1, MORTISE_STYLE_LAYER = 2,                  /* norm */

@@ -74,6 +74,9 @@ inline Range visible(const AttentionTask& task, uint64_t t) {
 struct Softmax {
     float top = lowest, total = 0;
 };
+inline Softmax softmax_of(const AttentionTask& task, uint64_t head) {
+    return task.sinks ? Softmax{task.sinks[head], 1} : Softmax{};
+}
 
 // Effect: scores[key_chunk] of keys from `base` on become weights, 0 outside the range; returns the factor by
 // which what was summed before shrinks.
@@ -112,7 +115,7 @@ inline void attend_one(const AttentionTask& task) {
     alignas(64) float scores[key_chunk];
     for (uint64_t i = 0; i < task.head_dim; i += 16) store(q + i, load(task.q + i) * set(task.scale));
     for (uint64_t i = 0; i < task.v_head_dim; i += 16) store(out + i, zero());
-    Softmax state;
+    Softmax state = softmax_of(task, 0);
     for (uint64_t base = range.begin / key_chunk * key_chunk; base < range.end; base += key_chunk) {
         const uint64_t first = base < range.begin ? range.begin : base, last = least(base + key_chunk, range.end);
         for (uint64_t j = 0; j < key_chunk; j++) scores[j] = 0;
@@ -226,6 +229,7 @@ inline Block block_of(const AttentionTask& task) {
     block.scores = block.q + query_rows * task.head_dim;
     block.out = block.scores + query_rows * key_chunk;
     for (uint64_t n = 0; n < block.queries; n++) {
+        block.state[n] = softmax_of(task, n % task.heads);
         const float* q = task.q + n / task.heads * task.q_stride + n % task.heads * task.head_dim;
         for (uint64_t i = 0; i < task.head_dim; i++) block.q[n * task.head_dim + i] = q[i] * task.scale;
         for (uint64_t i = 0; i < block.v_width; i++) block.out[n * block.v_width + i] = 0;

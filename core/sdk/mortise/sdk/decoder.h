@@ -21,6 +21,7 @@ struct DecoderOptions {
     double norm_offset = 0;                // 1: norms multiply by (1 + w)
     double embedding_factor = 1;
     double logit_softcap = 0;
+    bool sinks = false;                    // one more score per head, without a value
     std::vector<uint64_t> windows;         // [layers] 0 = full attention; empty = all full
     bool tied = false;
     uint32_t dtype = MORTISE_DTYPE_BF16;
@@ -45,8 +46,19 @@ inline uint32_t read_activation(Config c, const char* key = "hidden_act") {
     throw Unsupported({.what = "unknown activation function", .found = name, .node = c[key].node()});
 }
 
-// Effect: the keys that every config of such a family has. Errors: missing or impossible values.
-inline DecoderOptions read_decoder(Config c) {
+// Effect: entries of a head that turn, where a family may leave the rest as they are.
+inline uint64_t rotary_entries(Config c, uint64_t head_dim) {
+    const auto inner = c["rope_parameters"].maybe<double>("partial_rotary_factor");
+    const double factor = inner ? *inner : c.get<double>("partial_rotary_factor", 1.0);
+    const auto entries = static_cast<uint64_t>(static_cast<double>(head_dim) * std::clamp(factor, 0.0, 1.0));
+    if (factor <= 0 || factor > 1 || entries % 2 != 0)
+        throw Refused({.what = "impossible share of a head for the rope", .found = std::to_string(factor), .node = c.node()});
+    return entries;
+}
+
+// Effect: the keys that every config of such a family has. partial_rope: the family may turn a part of each
+// head only. Errors: missing or impossible values.
+inline DecoderOptions read_decoder(Config c, bool partial_rope = false) {
     DecoderOptions o;
     o.hidden = c.get<uint64_t>("hidden_size");
     o.layers = c.get<uint64_t>("num_hidden_layers");
@@ -65,7 +77,7 @@ inline DecoderOptions read_decoder(Config c) {
     o.max_positions = c.get<uint64_t>("max_position_embeddings");
     o.eps = c.get<double>("rms_norm_eps", 1e-6);
     o.activation = read_activation(c);
-    o.rope = read_rope(c, o.head_dim);
+    o.rope = read_rope(c, partial_rope ? rotary_entries(c, o.head_dim) : o.head_dim);
     o.tied = c.get<bool>("tie_word_embeddings", false);
     o.dtype = read_dtype(c);
     return o;
@@ -136,7 +148,12 @@ inline Value decoder_attention(Builder& b, const DecoderOptions& o, uint64_t i, 
     a.set(MORTISE_ATTR_V_HEAD_DIM, o.head_dim).set(MORTISE_ATTR_LAYER, i).set(MORTISE_ATTR_SOFTCAP, o.softcap);
     a.set(MORTISE_ATTR_SCALE, o.attention_scale != 0 ? o.attention_scale : 1.0 / std::sqrt(static_cast<double>(o.head_dim)));
     a.set(MORTISE_ATTR_WINDOW, o.windows.empty() ? uint64_t{0} : o.windows[i]);
-    const Value heads = b.op1(MORTISE_OP_ATTENTION, name, {q, k, values[2]}, {}, a);
+    std::vector<Weight> sinks;
+    if (o.sinks) {
+        sinks.push_back(b.vector(name + ".sinks", o.heads, MORTISE_PARTITION_COLUMN, o.heads));
+        a.set(MORTISE_ATTR_SINKS, 1);
+    }
+    const Value heads = b.op1(MORTISE_OP_ATTENTION, name, {q, k, values[2]}, sinks, a);
     const Weight out = b.linear({{name + ".o_proj", o.hidden, 0, o.o_bias}}, o.heads * o.head_dim,
                                 {.partition = MORTISE_PARTITION_ROW, .column_units = o.heads, .fusions = {}});
     return b.op1(MORTISE_OP_LINEAR, name + ".o_proj", {heads}, {out});

@@ -27,7 +27,8 @@ inline ExpertOptions read_experts(Config c, const char* intermediate) {
     ExpertOptions x;
     const auto experts = c.first_of<uint64_t>({"num_experts", "num_local_experts"});
     x.experts = experts ? *experts : c.get<uint64_t>("num_experts");
-    x.chosen = c.get<uint64_t>("num_experts_per_tok");
+    const auto chosen = c.first_of<uint64_t>({"num_experts_per_tok", "experts_per_token"});
+    x.chosen = chosen ? *chosen : c.get<uint64_t>("num_experts_per_tok");
     x.intermediate = c.get<uint64_t>(intermediate);
     x.activation = read_activation(c);
     constexpr uint64_t most_experts = 1 << 16;

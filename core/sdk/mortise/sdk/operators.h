@@ -99,10 +99,12 @@ inline void rope_turn(const RopeOp& op, uint32_t i, int32_t position, uint64_t l
 }
 
 // ATTENTION: query head j reads key/value head j / (heads / kv_heads); key p is visible to query q iff
-// p <= q and (window == 0 or p > q - window); scores = softcap(scale * q.k).
+// p <= q and (window == 0 or p > q - window); scores = softcap(scale * q.k). With sinks, weights[0][j] is one
+// more score of head j's softmax: it takes its share of the sum and has no value.
 struct AttentionOp {
     uint64_t heads, kv_heads, head_dim, v_head_dim, window;
     double scale, softcap;
+    bool sinks;
 };
 
 inline AttentionOp attention_op(const mortise_problem& problem) {
@@ -114,6 +116,7 @@ inline AttentionOp attention_op(const mortise_problem& problem) {
     op.window = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_WINDOW));
     op.scale = real_attr(problem, MORTISE_ATTR_SCALE, 1.0);
     op.softcap = real_attr(problem, MORTISE_ATTR_SOFTCAP);
+    op.sinks = int_attr(problem, MORTISE_ATTR_SINKS) != 0;
     return op;
 }
 

@@ -136,9 +136,10 @@ class Spec {
     std::vector<mortise_field> flat_;
 };
 
-// Effect: adds the bias that the architecture expects.
-inline mortise_field& add_bias(Spec& spec, const std::string& tensor, uint64_t rows) {
-    mortise_field& bias = spec.field(MORTISE_ROLE_BIAS, tensor, float_dtypes, {shape_of({rows})});
+// Effect: adds the bias that the architecture expects; of a stack, one for each expert.
+inline mortise_field& add_bias(Spec& spec, const std::string& tensor, uint64_t rows, uint64_t experts = 1) {
+    mortise_field& bias = spec.field(MORTISE_ROLE_BIAS, tensor, float_dtypes, {experts > 1 ? shape_of({experts, rows}) : shape_of({rows})});
+    bias.experts = experts;
     bias.rows = rows;
     bias.flags = MORTISE_FIELD_FINITE;
     return bias;
@@ -189,7 +190,7 @@ inline Spec plain(const Checkpoint& checkpoint, const mortise_module& module) {
     const auto tensor = checkpoint.tensor(weight);
     Spec spec = plain(module.experts, module.rows, module.columns, weight,
                       tensor ? tensor->dtype : uint32_t{MORTISE_DTYPE_BF16}, module.transposed != 0);
-    if (module.has_bias != 0) add_bias(spec, name + ".bias", module.rows);
+    if (module.has_bias != 0) add_bias(spec, name + (stacked ? "_bias" : ".bias"), module.rows, module.experts);
     return spec;
 }
 
