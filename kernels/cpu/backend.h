@@ -24,6 +24,7 @@ struct Product {
     uint64_t stride;
     uint64_t block;     // columns of one pass of the matrix product: a multiple of 32
     void* scratch;      // of this thread, aligned to 64
+    bool adds = false;  // gemm_f32 adds to what y holds
 };
 
 // Query rows of one sequence against one key/value head.
@@ -68,6 +69,9 @@ struct Backend {
     void (*group_sums)(const Packing& packing, const Inputs& inputs, float* sums);
     void (*gemv)(const Product& product, const Inputs& inputs, const float* sums);
     void (*gemm)(const Product& product, const Inputs& inputs, const uint16_t* tiles);
+    // The same in f32, for any number of rows, with a scratch of its own size.
+    void (*gemm_f32)(const Product& product, const Inputs& inputs, const uint16_t* none);
+    uint64_t (*gemm_f32_scratch)(uint64_t block);
     // Rows [first, last) of tiles, first a multiple of 16; rows past inputs.rows become zero.
     void (*to_tiles)(const Inputs& inputs, uint64_t padded, uint64_t first, uint64_t last, uint16_t* tiles);
     void (*row)(const Packing& packing, const uint8_t* packed, uint64_t row, float* out);

@@ -24,7 +24,7 @@ void refuse(mortise_bid& bid, const char* why);
 
 // Each answers the bid or makes the kernel. make: null = no memory.
 void bid_linear(const mortise_problem& problem, const Backend& backend, mortise_bid& bid);
-uint64_t packed_bytes_linear(const mortise_kernel_part& part);
+uint64_t packed_bytes_linear(const mortise_problem& problem, uint32_t part);
 Kernel* make_linear(const mortise_problem& problem, const Backend& backend);
 
 void bid_operator(const mortise_problem& problem, const Backend& backend, mortise_bid& bid);

@@ -94,7 +94,7 @@ mortise_status bid_at(const mortise_problem& problem, const Backend& backend, mo
 }
 
 uint64_t packed_bytes(const mortise_problem* problem, uint32_t part) {
-    return packed_bytes_linear(*problem->parts[part]);
+    return packed_bytes_linear(*problem, part);
 }
 
 Kernel* make_at(const mortise_problem& problem, const Backend& backend) {

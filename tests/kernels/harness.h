@@ -30,6 +30,8 @@ struct Format {
     bool cast = false;
     bool pre_scale = false;
     bool int8_input = false; // dynamic symmetric int8 per token
+    bool one_scale = false;  // of int8_input: for all rows together
+    uint64_t low_rank = 0;
 };
 
 // One part with its canonical arrays and its weights in f64.
@@ -46,11 +48,21 @@ class Part {
     // Rows [row, row + count) of `expert`; valid as long as the part.
     mortise_tile tile(uint64_t expert, uint64_t row, uint64_t count) const;
     const std::vector<double>& weights() const { return weights_; }  // [experts][rows][columns]
+    // Under which the weights are what weights() says: a cast needs inputs that may be quantized.
+    uint32_t activations() const {
+        return spec_.has_cast ? MORTISE_ACTIVATIONS_AS_SPECIFIED : MORTISE_ACTIVATIONS_EXACT;
+    }
     // Effect: y[row] in f64 of the prepared input, bias included.
     double dot(const std::vector<double>& prepared, uint64_t row, uint64_t expert = 0) const;
+    // Effect: what the low-rank term adds to y[row], from the operator's own input.
+    double low_rank(const float* x, uint64_t row) const;
     void poison(uint64_t row, uint64_t column);  // a NaN weight (float codes and plain weights only)
 
   private:
+    void fill_scales(const Format& format, std::mt19937& random);
+    void fill_offsets(const Format& format, uint32_t seed, std::mt19937& random);
+    void fill_input_rule(const Format& format, std::mt19937& random);
+    void fill_low_rank(uint64_t rank, uint32_t seed);
     void fill_codes(std::mt19937& random);
     void decode();
     mortise_spec spec_{};
@@ -61,7 +73,7 @@ class Part {
     std::vector<uint8_t> codes_;
     std::vector<float> plain32_;
     std::vector<uint16_t> plain16_;
-    std::vector<float> scale_, zero_, addend_, table_, bias_, pre_scale_, cast_scale_;
+    std::vector<float> scale_, zero_, addend_, table_, bias_, pre_scale_, cast_scale_, low_a_, low_b_;
     std::vector<uint32_t> map_;
     std::vector<double> weights_;
 };

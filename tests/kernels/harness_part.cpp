@@ -29,6 +29,8 @@ double float_code(uint32_t encoding, uint8_t code) {
                 return code & 3 ? std::numeric_limits<double>::quiet_NaN() : (code & 0x80 ? -1 : 1) * HUGE_VAL;
             }
             return small_float(code, 5, 2, 15);
+        case MORTISE_ENCODING_E4M3FNUZ:
+            return code == 0x80 ? std::numeric_limits<double>::quiet_NaN() : small_float(code, 4, 3, 8);
         default: return 0;
     }
 }
@@ -36,6 +38,12 @@ double float_code(uint32_t encoding, uint8_t code) {
 bool integer_code(uint32_t encoding) {
     return encoding == MORTISE_ENCODING_UNSIGNED || encoding == MORTISE_ENCODING_OFFSET ||
            encoding == MORTISE_ENCODING_TWOS;
+}
+
+// The nearest value of e4m3: three mantissa bits, from 2^-6 down in equal steps, saturating.
+double cast(double value) {
+    const double step = std::ldexp(1.0, std::max(std::ilogb(value), -6) - 3);
+    return std::clamp(std::nearbyint(value / step) * step, -448.0, 448.0);
 }
 
 double tile_weight(const mortise_tile& tile, uint64_t row, uint64_t column) {
@@ -60,6 +68,10 @@ double tile_weight(const mortise_tile& tile, uint64_t row, uint64_t column) {
     }
     if (tile.scale) value = static_cast<float>(value * tile.scale[entry]);
     if (tile.addend) value = static_cast<float>(value + tile.addend[entry]);
+    if (tile.cast_scale) {
+        const float unit = *tile.cast_scale;
+        value = static_cast<float>(cast(static_cast<float>(value) / unit) * unit);
+    }
     return value;
 }
 
@@ -71,23 +83,22 @@ void decode_tile(const mortise_tile* tile, float* out) {
     }
 }
 
-void prepare_row(const mortise_spec& spec, const mortise_extras& extras, uint32_t activations, uint64_t columns,
-                 const float* x, float* out) {
+double largest_of(const float* x, uint64_t count) {
     double largest = 0;
-    for (uint64_t k = 0; k < columns; k++) {
-        out[k] = extras.pre_scale ? x[k] * extras.pre_scale[k] : x[k];
-        largest = std::max(largest, std::fabs(double{out[k]}));
-    }
-    const bool quantizes = spec.activation.granularity == MORTISE_ACTIVATION_TOKEN;
-    if (!quantizes || activations == MORTISE_ACTIVATIONS_EXACT || largest == 0) return;
-    const float scale = static_cast<float>(largest / 127);
-    for (uint64_t k = 0; k < columns; k++) out[k] = std::nearbyint(out[k] / scale) * scale;
+    for (uint64_t k = 0; k < count; k++) largest = std::max(largest, std::fabs(double{x[k]}));
+    return largest;
 }
 
 void prepare_input(const mortise_spec* spec, const mortise_extras* extras, uint32_t activations, uint64_t rows,
                    uint64_t columns, const float* x, float* out) {
-    for (uint64_t t = 0; t < rows; t++) {
-        prepare_row(*spec, *extras, activations, columns, x + t * columns, out + t * columns);
+    for (uint64_t i = 0; i < rows * columns; i++) out[i] = extras->pre_scale ? x[i] * extras->pre_scale[i % columns] : x[i];
+    const uint32_t granularity = spec->activation.granularity;
+    if (granularity == MORTISE_ACTIVATION_NONE || activations == MORTISE_ACTIVATIONS_EXACT) return;
+    const uint64_t run = granularity == MORTISE_ACTIVATION_TENSOR ? rows * columns : columns;
+    for (uint64_t first = 0; first < rows * columns; first += run) {
+        const float scale = static_cast<float>(largest_of(out + first, run) / 127);
+        if (scale == 0) continue;
+        for (uint64_t i = first; i < first + run; i++) out[i] = std::nearbyint(out[i] / scale) * scale;
     }
 }
 
@@ -116,20 +127,13 @@ std::vector<float> random_floats(size_t count, uint32_t seed, float spread) {
     return values;
 }
 
-static void quantize_input(mortise_activation& activation) {
-    activation.granularity = MORTISE_ACTIVATION_TOKEN;
-    activation.encoding = MORTISE_ENCODING_TWOS, activation.bits = 8;
-    activation.dynamic = 1, activation.divisor = 127;
-}
-
 Part::Part(const Format& format, uint64_t rows, uint64_t columns, uint32_t seed, bool bias, uint64_t first_column,
            uint64_t experts) {
     std::mt19937 random(seed);
-    std::uniform_real_distribution<float> uniform(0.5f, 1.5f);
     const uint64_t group = format.group ? format.group : columns + first_column;
     spec_ = sdk::make<mortise_spec>();
     spec_.experts = experts, spec_.rows = rows, spec_.columns = columns + first_column;
-    spec_.encoding = format.encoding, spec_.bits = format.bits;
+    spec_.encoding = format.encoding, spec_.bits = format.bits, spec_.offset_kind = format.offset;
     part_ = sdk::make<mortise_kernel_part>();
     part_.spec = &spec_;
     part_.experts = experts, part_.rows = rows, part_.columns = columns, part_.first_column = first_column;
@@ -138,49 +142,94 @@ Part::Part(const Format& format, uint64_t rows, uint64_t columns, uint32_t seed,
     extras_ = sdk::make<mortise_extras>();
     tile_ = sdk::make<mortise_tile>();
     tile_.spec = &spec_;
-    tile_.columns = columns, tile_.group_size = group, tile_.phase = first_column % group;
-    if (format.indexed) tile_.phase = 0;
-    const uint64_t all = experts * rows;
+    tile_.columns = columns, tile_.group_size = group, tile_.phase = format.indexed ? 0 : first_column % group;
     tile_.groups = static_cast<uint32_t>(sdk::column_groups(part_));
-    const uint64_t entries = all * tile_.groups;
-    if (!sdk::is_plain(spec_)) {
-        spec_.n_levels = 1;
-        const double widest = integer_code(format.encoding) ? std::exp2(format.bits - 1.0)
-                              : format.encoding == MORTISE_ENCODING_E4M3 ? 448.0
-                              : format.encoding == MORTISE_ENCODING_E5M2 ? 57344.0 : 6.0;
-        scale_.resize(entries);
-        for (uint64_t i = 0; i < entries; i++) scale_[i] = uniform(random) / static_cast<float>(widest);
-        for (uint64_t r = 0; r < all; r++) {  // rows of one scale group agree
-            const uint64_t leader = r / format.row_group * format.row_group;
-            std::copy_n(&scale_[leader * tile_.groups], tile_.groups, &scale_[r * tile_.groups]);
-        }
+    fill_scales(format, random);
+    fill_offsets(format, seed, random);
+    if (format.indexed) {
+        for (uint64_t k = 0; k < spec_.columns; k++) map_.push_back(static_cast<uint32_t>(k / group));
+        std::shuffle(map_.begin(), map_.end(), random);
+        map_.erase(map_.begin(), map_.begin() + static_cast<ptrdiff_t>(first_column));
     }
-    tile_.zero_constant = format.encoding == MORTISE_ENCODING_OFFSET || format.encoding == MORTISE_ENCODING_TWOS
-                              ? static_cast<float>(1u << (format.bits - 1)) : 0;
-    spec_.offset_kind = format.offset;
-    if (format.offset == 1) tile_.zero_constant = static_cast<float>(1u << (format.bits - 1));
+    if (format.encoding == MORTISE_ENCODING_LOOKUP) table_ = random_floats(size_t{1} << format.bits, seed + 5);
+    if (bias) bias_ = random_floats(experts * rows, seed + 3), extras_.bias = bias_.data();
+    if (format.cast) {
+        spec_.has_cast = 1, spec_.cast_encoding = MORTISE_ENCODING_E4M3;
+        cast_scale_ = {0.013f};
+    }
+    fill_input_rule(format, random);
+    if (format.low_rank) fill_low_rank(format.low_rank, seed);
+    spec_.fields = fields_.data(), spec_.n_fields = static_cast<uint32_t>(fields_.size());
+    fill_codes(random);
+    decode();
+}
+
+void Part::fill_scales(const Format& format, std::mt19937& random) {
+    if (sdk::is_plain(spec_)) return;
+    std::uniform_real_distribution<float> uniform(0.5f, 1.5f);
+    spec_.n_levels = 1;
+    const double widest = integer_code(format.encoding) ? std::exp2(format.bits - 1.0)
+                          : format.encoding == MORTISE_ENCODING_E4M3FNUZ ? 240.0
+                          : format.encoding == MORTISE_ENCODING_E4M3     ? 448.0
+                          : format.encoding == MORTISE_ENCODING_E5M2     ? 57344.0
+                                                                         : 6.0;
+    const uint64_t all = part_.experts * part_.rows;
+    for (uint64_t i = 0; i < all * tile_.groups; i++) scale_.push_back(uniform(random) / static_cast<float>(widest));
+    for (uint64_t r = 0; r < all; r++) {  // rows of one scale group agree
+        const uint64_t leader = r / format.row_group * format.row_group;
+        std::copy_n(&scale_[leader * tile_.groups], tile_.groups, &scale_[r * tile_.groups]);
+    }
+}
+
+void Part::fill_offsets(const Format& format, uint32_t seed, std::mt19937& random) {
+    const uint64_t entries = part_.experts * part_.rows * tile_.groups;
+    const bool is_signed = format.encoding == MORTISE_ENCODING_OFFSET || format.encoding == MORTISE_ENCODING_TWOS;
+    tile_.zero_constant = is_signed || format.offset == 1 ? static_cast<float>(1u << (format.bits - 1)) : 0;
     if (format.offset == 2) {
         std::uniform_int_distribution<int> any(0, (1 << format.bits) - 1);
         for (uint64_t i = 0; i < entries; i++) zero_.push_back(static_cast<float>(any(random)));
     }
     if (format.offset == 3) addend_ = random_floats(entries, seed + 7, 0.1f);
-    if (format.indexed) {
-        for (uint64_t k = 0; k < columns; k++) map_.push_back(static_cast<uint32_t>(k / group));
-        std::shuffle(map_.begin(), map_.end(), random);
-    }
-    if (format.encoding == MORTISE_ENCODING_LOOKUP) table_ = random_floats(size_t{1} << format.bits, seed + 5);
-    if (bias) bias_ = random_floats(all, seed + 3), extras_.bias = bias_.data();
+}
+
+void Part::fill_input_rule(const Format& format, std::mt19937& random) {
+    std::uniform_real_distribution<float> uniform(0.5f, 1.5f);
     if (format.pre_scale) {
-        for (uint64_t k = 0; k < columns; k++) pre_scale_.push_back(uniform(random));
+        for (uint64_t k = 0; k < part_.columns; k++) pre_scale_.push_back(uniform(random));
         extras_.pre_scale = pre_scale_.data();
-        auto field = sdk::make<mortise_field>();
-        field.role = MORTISE_ROLE_PRE_SCALE;
-        fields_.push_back(field);
+        fields_.push_back(sdk::make<mortise_field>());
+        fields_.back().role = MORTISE_ROLE_PRE_SCALE;
     }
-    if (format.int8_input) quantize_input(spec_.activation);
-    spec_.fields = fields_.data(), spec_.n_fields = static_cast<uint32_t>(fields_.size());
-    fill_codes(random);
-    decode();
+    if (!format.int8_input) return;
+    mortise_activation& rule = spec_.activation;
+    rule.granularity = format.one_scale ? MORTISE_ACTIVATION_TENSOR : MORTISE_ACTIVATION_TOKEN;
+    rule.encoding = MORTISE_ENCODING_TWOS, rule.bits = 8;
+    rule.dynamic = 1, rule.divisor = 127;
+}
+
+void Part::fill_low_rank(uint64_t rank, uint32_t seed) {
+    low_a_ = random_floats(rank * part_.columns, seed + 11, 0.1f);
+    low_b_ = random_floats(part_.rows * rank, seed + 13, 0.1f);
+    extras_.low_rank = rank, extras_.low_rank_a = low_a_.data(), extras_.low_rank_b = low_b_.data();
+    for (uint32_t role : {MORTISE_ROLE_LOW_RANK_A, MORTISE_ROLE_LOW_RANK_B}) {
+        fields_.push_back(sdk::make<mortise_field>());
+        fields_.back().role = role;
+        fields_.back().experts = 1;
+        fields_.back().rows = role == MORTISE_ROLE_LOW_RANK_A ? rank : part_.rows;
+        fields_.back().columns = role == MORTISE_ROLE_LOW_RANK_A ? part_.columns : rank;
+    }
+}
+
+double Part::low_rank(const float* x, uint64_t row) const {
+    double sum = 0;
+    for (uint64_t r = 0; r < extras_.low_rank; r++) {
+        double inner = 0;
+        for (uint64_t k = 0; k < part_.columns; k++) {
+            inner += double{x[k]} * (pre_scale_.empty() ? 1.0 : pre_scale_[k]) * low_a_[r * part_.columns + k];
+        }
+        sum += inner * low_b_[row * extras_.low_rank + r];
+    }
+    return sum;
 }
 
 void Part::fill_codes(std::mt19937& random) {
@@ -231,6 +280,7 @@ mortise_tile Part::tile(uint64_t expert, uint64_t row, uint64_t count) const {
     tile.scale = at(scale_), tile.zero = at(zero_), tile.addend = at(addend_);
     tile.group_of_column = map_.empty() ? nullptr : map_.data();
     tile.table = table_.empty() ? nullptr : table_.data();
+    tile.cast_scale = cast_scale_.empty() ? nullptr : cast_scale_.data();
     return tile;
 }
 
@@ -243,7 +293,7 @@ double Part::dot(const std::vector<double>& prepared, uint64_t row, uint64_t exp
 
 std::vector<double> prepare(const Part& part, uint32_t activations, const float* x) {
     std::vector<float> out(part.columns());
-    prepare_row(*part.facts().spec, part.extras(), activations, part.columns(), x, out.data());
+    prepare_input(part.facts().spec, &part.extras(), activations, 1, part.columns(), x, out.data());
     return {out.begin(), out.end()};
 }
 

@@ -22,6 +22,8 @@ constexpr Backend common_backend(const char* name, const char* matrix_name) {
     b.group_sums = group_sums;
     b.gemv = gemv;
     b.gemm = gemm;
+    b.gemm_f32 = gemm;
+    b.gemm_f32_scratch = gemm_scratch;
     b.row = row;
     b.norm = norm;
     b.turn = turn;

@@ -28,7 +28,7 @@ inline Pass pass_of(const Product& product, uint64_t panel, uint64_t first, uint
     const Packing& packing = *product.packing;
     const bool late = packing.row_scaled() && packing.has_scale;
     const float* scale = late ? scales_of(packing, panel_of(packing, product.packed, panel), 0) : nullptr;
-    return {first == 0, last == packing.padded, scale};
+    return {first == 0 && !product.adds, last == packing.padded, scale};
 }
 
 // Columns [first, last) of one panel as f32 [column][16].

@@ -127,7 +127,8 @@ void row_kind(const Packing& packing, const uint8_t* panel, uint64_t lane, float
         float lanes[16];
         for (int j = 0; j < Decoder<K>::step; j++) {
             store(lanes, w[j]);
-            if (column + j < packing.columns) out[column + j] = lanes[lane];
+            const uint64_t at = packing.order ? packing.order[column + j] : column + j;
+            if (at < packing.columns) out[at] = lanes[lane];
         }
     });
 }

@@ -1,0 +1,162 @@
+#include "panel_writer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "mortise/sdk/host.h"
+#include "mortise/sdk/operators.h"
+#include "packer.h"
+
+namespace mortise::cpu {
+namespace {
+
+uint64_t element_bytes(const Packing& packing) {
+    return std::max<uint64_t>(1, code_bits(packing.kind) / 8);
+}
+
+// A number that e4m3 holds, as its bits: f16 has the same fields with a larger bias and longer mantissa.
+uint8_t e4m3_bits(float value) {
+    if (std::isnan(value)) return 0x7f;
+    const uint16_t half = sdk::to_f16(value * 0x1p-8f);
+    return static_cast<uint8_t>((half >> 8 & 0x80) | (half >> 7 & 0x7f));
+}
+
+template <class T>
+void spread(const void* from, uint64_t lane, uint64_t begin, uint64_t end, uint8_t* out) {
+    const T* values = static_cast<const T*>(from);
+    for (uint64_t k = begin; k < end; k++) {
+        std::memcpy(out + ((k - begin) * panel_rows + lane) * sizeof(T), values + k, sizeof(T));
+    }
+}
+
+void write_halves(const uint8_t* from, uint64_t lane, uint64_t begin, uint64_t end, uint8_t* out) {
+    for (uint64_t k = begin; k < end; k++) {
+        std::memcpy(out + ((k - begin) / 2 * 32 + lane * 2 + (k - begin) % 2) * 2, from + k * 2, 2);
+    }
+}
+
+void write_bytes(const uint8_t* from, int middle, uint64_t lane, uint64_t begin, uint64_t end, uint8_t* out) {
+    for (uint64_t k = begin; k < end; k++) {
+        out[(k - begin) / 4 * 64 + lane * 4 + (k - begin) % 4] = static_cast<uint8_t>(from[k] - middle);
+    }
+}
+
+bool write_pairs(const uint8_t* from, uint64_t lane, uint64_t begin, uint64_t end, uint8_t* out) {
+    bool poisoned = false;
+    for (uint64_t k = begin; k < end; k++) {
+        poisoned |= (from[k] & 0x7f) == 0x7f;
+        out[(k - begin) / 2 * 32 + lane * 2 + (k - begin) % 2] = from[k];
+    }
+    return poisoned;
+}
+
+void write_nibbles(const uint8_t* from, uint64_t lane, uint64_t begin, uint64_t end, uint8_t* out) {
+    for (uint64_t k = begin; k < end; k += 8) {
+        uint64_t eight = 0;
+        std::memcpy(&eight, from + k, std::min<uint64_t>(8, end - k));
+        const uint32_t word = static_cast<uint32_t>(eight) | static_cast<uint32_t>(eight >> 32) << 4;
+        std::memcpy(out + (k - begin) / 8 * 64 + lane * 4, &word, 4);
+    }
+}
+
+template <class T>
+void gather(const void* from, const uint32_t* order, uint64_t count, void* to) {
+    const T* in = static_cast<const T*>(from);
+    T* out = static_cast<T*>(to);
+    for (uint64_t i = 0; i < count; i++) out[i] = order[i] == no_column ? T{0} : in[order[i]];
+}
+
+}  // namespace
+
+PanelWriter::PanelWriter(const Packing& packing, const mortise_spec& spec, const mortise_tile& tile)
+    : packing_(packing), spec_(spec), tile_(tile), size_(element_bytes(packing)) {
+    if (packing.order) arranged_.resize(packing.padded * size_);
+}
+
+void PanelWriter::write(uint64_t row, uint8_t* panel) {
+    const uint64_t count = std::min(panel_rows, tile_.rows - row);
+    const uint8_t* rows = elements(row, count);
+    std::memset(panel, 0, packing_.panel_bytes());
+    for (uint64_t lane = 0; lane < count; lane++) {
+        const uint8_t* codes = arrange(rows + lane * packing_.columns * size_);
+        for (uint64_t g = 0; g < packing_.groups; g++) {
+            const bool poisoned = write_codes(codes, lane, g, panel);
+            write_tail(row, lane, g, poisoned, panel);
+        }
+    }
+}
+
+// Effect: `count` rows of elements: those of the tile, or what the form of the packing makes of them.
+const uint8_t* PanelWriter::elements(uint64_t row, uint64_t count) {
+    const uint64_t first = row * tile_.columns, number = count * tile_.columns;
+    const uint8_t* stored = tile_.codes ? tile_.codes : static_cast<const uint8_t*>(tile_.plain);
+    const uint64_t stored_size = tile_.codes ? 1 : size_;
+    if (packing_.form == Form::same) return stored + first * stored_size;
+    mortise_tile some = tile_;
+    some.rows = count;
+    const auto from = [&](const float* values) { return values ? values + row * tile_.groups : nullptr; };
+    some.codes = stored + first, some.plain = nullptr;
+    some.scale = from(tile_.scale), some.zero = from(tile_.zero), some.addend = from(tile_.addend);
+    if (packing_.form == Form::widened) some.scale = some.zero = some.addend = nullptr;
+    values_.resize(number);
+    sdk::host().decode_tile(&some, values_.data());
+    if (packing_.form == Form::decoded) return reinterpret_cast<const uint8_t*>(values_.data());
+    const float unit = packing_.form == Form::cast ? *tile_.cast_scale : 1.0f;
+    converted_.resize(number * size_);
+    for (uint64_t i = 0; i < number; i++) {
+        if (size_ == 1) {
+            converted_[i] = e4m3_bits(values_[i] / unit);
+        } else {
+            const uint16_t bits = sdk::to_bf16(values_[i] / unit);
+            std::memcpy(&converted_[i * 2], &bits, 2);
+        }
+    }
+    return converted_.data();
+}
+
+const uint8_t* PanelWriter::arrange(const uint8_t* row) {
+    if (!packing_.order) return row;
+    switch (size_) {
+        case 1: gather<uint8_t>(row, packing_.order, packing_.padded, arranged_.data()); break;
+        case 2: gather<uint16_t>(row, packing_.order, packing_.padded, arranged_.data()); break;
+        default: gather<uint32_t>(row, packing_.order, packing_.padded, arranged_.data());
+    }
+    return arranged_.data();
+}
+
+// Effect: the codes of one row and group; true when one of them is not a number.
+bool PanelWriter::write_codes(const uint8_t* row, uint64_t lane, uint64_t g, uint8_t* panel) const {
+    uint8_t* out = panel + packing_.record(g);
+    const uint64_t limit = packing_.order ? packing_.padded : packing_.columns;
+    const uint64_t begin = packing_.begin(g), end = std::min(packing_.end(g), limit);
+    switch (packing_.kind) {
+        case Kind::f32: spread<uint32_t>(row, lane, begin, end, out); return false;
+        case Kind::f16: spread<uint16_t>(row, lane, begin, end, out); return false;
+        case Kind::bf16: write_halves(row, lane, begin, end, out); return false;
+        case Kind::int8: write_bytes(row, 1 << (spec_.bits - 1), lane, begin, end, out); return false;
+        case Kind::e4m3: return write_pairs(row, lane, begin, end, out);
+        case Kind::code4: write_nibbles(row, lane, begin, end, out); return false;
+    }
+    return false;
+}
+
+void PanelWriter::write_tail(uint64_t row, uint64_t lane, uint64_t g, bool poisoned, uint8_t* panel) const {
+    if (!packing_.has_scale && !packing_.shifted()) return;
+    const bool whole = packing_.form == Form::cast;
+    const uint64_t entry = (row + lane) * tile_.groups + g;
+    float* tail = reinterpret_cast<float*>(panel + packing_.end(g) * packing_.column_bytes() + g * packing_.tail_bytes());
+    float scale = whole ? *tile_.cast_scale : tile_.scale ? tile_.scale[entry] : 1.0f;
+    const float zero = tile_.zero ? tile_.zero[entry] : tile_.zero_constant;
+    if (packing_.has_zero) panel[packing_.zeros() + g * panel_rows + lane] = static_cast<uint8_t>(zero);
+    if (packing_.has_offset) {
+        const float shift = is_integer(spec_.encoding) ? (packing_.centre - zero) * scale : 0.0f;
+        tail[packing_.has_scale * panel_rows + lane] = shift + (tile_.addend ? tile_.addend[entry] : 0.0f);
+    }
+    if (packing_.kind == Kind::e4m3) scale *= 256.0f;  // the decoders read 2^-8 of the value
+    if (poisoned) scale = std::numeric_limits<float>::quiet_NaN();
+    if (packing_.has_scale) tail[lane] = scale;
+}
+
+}  // namespace mortise::cpu
