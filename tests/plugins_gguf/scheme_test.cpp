@@ -45,7 +45,7 @@ TEST_P(GgufGolden, DecodesToTheProducersWeights) {
     const auto digests = digest_of((folder / "checkpoint").string());
     const auto expected = text::golden::document(folder / "expected.json");
     const json::Node& quantized = *expected.root().find("quantized");
-    ASSERT_GT(quantized.size(), 10u);
+    ASSERT_GE(quantized.size(), 9u);
     for (size_t i = 0; i < quantized.size(); ++i) {
         const std::string& name = quantized.keys()[i];
         const auto at = std::ranges::find(digests.modules, name, &load::ModuleDigest::name);
@@ -54,7 +54,7 @@ TEST_P(GgufGolden, DecodesToTheProducersWeights) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Encodings, GgufGolden, ::testing::Values("gguf_q4_0", "gguf_q4_1", "gguf_q8_0"),
+INSTANTIATE_TEST_SUITE_P(Encodings, GgufGolden, ::testing::Values("gguf_q4_0", "gguf_q4_1", "gguf_q8_0", "gguf_k_mixed"),
                          [](const auto& each) { return std::string(each.param); });
 
 std::string floats(const std::vector<float>& values) {
@@ -96,9 +96,31 @@ TEST(GgufScheme, PutsTheRowsOfQAndKBackTogetherWithTheirBiases) {
     EXPECT_NE(part(crooked, name).spec, part(straight, name).spec);
 }
 
+// The low nibbles of a block are its first 16 elements, the high ones its last 16; the scale may be negative.
+TEST(GgufScheme, TakesNibblesInHalvesUnderANegativeScale) {
+    std::string block = {'\0', '\xbc'};  // f16 -1
+    std::vector<float> row(32);
+    for (int j = 0; j < 16; ++j) {
+        block += static_cast<char>(j | (15 - j) << 4);
+        row[static_cast<size_t>(j)] = -1.0f * static_cast<float>(j - 8);
+        row[static_cast<size_t>(16 + j)] = -1.0f * static_cast<float>(15 - j - 8);
+    }
+    GgufMaker maker = tiny_gguf();
+    auto& tensor = maker.at("blk.0.ffn_up.weight");
+    tensor.type = 2;
+    tensor.bytes = 64 * 18;
+    std::vector<float> expected;
+    for (int r = 0; r < 64; ++r) {
+        tensor.data += block;
+        expected.insert(expected.end(), row.begin(), row.end());
+    }
+    EXPECT_EQ(part(digest_of(maker), "model.layers.0.mlp.up_proj").values,
+              sha256_hex(std::as_bytes(std::span(expected))));
+}
+
 TEST(GgufScheme, RefusesOtherEncodingsByName) {
     const std::pair<uint32_t, uint64_t> encodings[] = {
-        {6, 22}, {7, 24}, {9, 36}, {20, 18}, {39, 17}};  // number, bytes of a block
+        {9, 36}, {20, 18}};  // number, bytes of a block
     for (const auto& [type, bytes] : encodings) {
         GgufMaker maker = tiny_gguf();
         maker.at("blk.0.ffn_up.weight").type = type;
