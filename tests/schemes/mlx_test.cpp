@@ -83,8 +83,7 @@ TEST_F(Mlx, RefusesCodesThatAModeDoesNotHave) {
     for (const char* settings :
          {R"("mode": "mxfp4", "group_size": 64, "bits": 4)",
           R"("mode": "nvfp4", "group_size": 16, "bits": 8)", R"("group_size": 32, "bits": 7)",
-          R"("group_size": 32, "bits": 1)", R"("group_size": 0, "bits": 4)",
-          R"("mode": "mxfp6", "group_size": 32, "bits": 6)",
+          R"("group_size": 32, "bits": 1)", R"("mode": "mxfp6", "group_size": 32, "bits": 6)",
           R"("mode": "nvfp4", "group_size": 16, "bits": 4, "quantize_input": true)",
           R"("group_size": 32, "bits": 4, "new": 1)"}) {
         host.file("config.json", config(settings));
