@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "plan/slow.h"
 
 namespace mortise::plan {
 namespace {
@@ -34,18 +35,21 @@ std::map<std::string, uint64_t> kinds_of(const LoadPlan& plan) {
 }
 
 struct KernelUse {
-    uint64_t groups = 0, parts = 0, bytes = 0;
-    std::string what, reason;
+    uint64_t groups = 0, parts = 0, bytes = 0, weights = 0;
+    uint32_t threads = 1;
+    std::string reason;
     bool fallback = false;
 };
-// Linear groups by kernel and kind of weights.
+// Groups by kernel and kind of weights; operators without weights only where they are slow.
 std::map<std::string, KernelUse> kernels_of(const LoadPlan& plan) {
     std::map<std::string, KernelUse> uses;
     for (const KernelPlan& kernel : plan.kernels) {
-        if (kernel.parts.empty()) continue;
-        const std::string what = plan.sources[plan.parts[kernel.parts[0]].sources[0]].spec.describe();
+        if (kernel.parts.empty() && !kernel.fallback) continue;
+        const std::string what = kernel.parts.empty() ? std::string(model::op_name(kernel.problem->abi().kind))
+                                                      : plan.sources[plan.parts[kernel.parts[0]].sources[0]].spec.describe();
         KernelUse& use = uses[kernel.provider_id + "/" + kernel.kernel + " " + what];
-        use.what = what;
+        use.weights += weights_per_token(kernel);
+        use.threads = kernel.problem->abi().threads;
         use.fallback = kernel.fallback;
         use.reason = kernel.reason;
         ++use.groups;
@@ -71,9 +75,10 @@ void kernels(Out out, const LoadPlan& plan) {
     fmt::format_to(out, "kernels\n");
     for (const auto& [name, use] : kernels_of(plan)) {
         fmt::format_to(out, "  {:>5} groups   {} ({} parts, {} packed)\n", use.groups, name, use.parts, human_bytes(use.bytes));
-        if (use.fallback)
-            fmt::format_to(out, "        slow: the reference kernel decodes every weight for every call, about 10 to 100 times the "
-                                "time of an optimized one; because {}\n", use.reason.empty() ? "no other provider is installed" : use.reason);
+        if (!use.fallback) continue;
+        fmt::format_to(out, "        slow:    exact reference kernel{}; because {}\n",
+                       use.weights ? ", decodes every weight for every call: " + reference_cost(use.weights, use.threads) : std::string(),
+                       use.reason.empty() ? "no other provider is installed" : use.reason);
     }
 }
 
@@ -163,7 +168,10 @@ void source_json(json::Writer& w, const Planned& planned, const Source& source) 
 
 void kernel_json(json::Writer& w, const KernelPlan& kernel) {
     w.key("kernel").begin_object().key("provider").value(kernel.provider_id).key("name").value(kernel.kernel);
-    w.key("score").value(uint64_t{kernel.score}).key("fallback").value(kernel.fallback).key("reason").value(kernel.reason).end_object();
+    w.key("score").value(uint64_t{kernel.score}).key("fallback").value(kernel.fallback).key("reason").value(kernel.reason);
+    const uint64_t weights = kernel.fallback ? weights_per_token(kernel) : 0;
+    if (weights) w.key("cost").value(reference_cost(weights, kernel.problem->abi().threads));
+    w.end_object();
 }
 
 }  // namespace
@@ -261,7 +269,8 @@ Result<std::string> explain_text(const Planned& planned, const std::string& want
                        quant::role_name(parameter.role), to_string(move.destination), transforms.empty() ? "" : "(" + transforms + ")");
     }
     if (const KernelPlan* kernel = kernel_of(plan, part))
-        fmt::format_to(out, "  kernel   {}/{}{}\n", kernel->provider_id, kernel->kernel, kernel->fallback ? " (reference: slow; " + kernel->reason + ")" : "");
+        fmt::format_to(out, "  kernel   {}/{}{}\n", kernel->provider_id, kernel->kernel, kernel->fallback ? " (reference: slow, " + reference_cost(weights_per_token(*kernel), kernel->problem->abi().threads) + "; " + kernel->reason + ")"
+                                                                                                    : kernel->reason.empty() ? "" : " (" + kernel->reason + ")");
     return text;
 }
 

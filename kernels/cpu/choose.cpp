@@ -75,12 +75,9 @@ const char* choose_packing(const mortise_kernel_part& part, uint32_t activations
 }
 
 const char* describe(const Packing& packing) {
-    switch (packing.form) {
-        case Form::cast: return "weights cast when packed";
-        case Form::decoded: return "weights decoded to f32 when packed";
-        case Form::widened: return packing.moved ? "bf16 when packed, columns in group order" : "bf16 when packed";
-        default: return packing.moved ? "columns in group order" : "";
-    }
+    if (packing.form == Form::cast) return "weights cast when packed";
+    if (packing.form == Form::decoded) return "weights decoded when packed";
+    return packing.moved ? "columns in group order" : "";
 }
 
 }  // namespace mortise::cpu

@@ -203,10 +203,11 @@ const char* why_not_group(const mortise_problem& problem) {
 void bid_linear(const mortise_problem& problem, const Backend& backend, mortise_bid& bid) {
     if (const char* why = why_not_group(problem)) return refuse(bid, why);
     const Linear linear(problem, backend);
-    std::string how = backend.bf16_inputs ? "bf16 inputs from 5 rows on" : "f32 inputs";
-    if (const char* more = describe(linear.packing(0)); *more) how += std::string(", ") + more;
-    if (sdk::find_field(*problem.parts[0]->spec, MORTISE_ROLE_LOW_RANK_A)) how += ", low-rank term in f32";
-    accept(bid, backend, kind_name(linear.packing(0).kind), how.c_str());
+    std::string what = kind_name(linear.packing(0).kind);
+    if (const char* more = describe(linear.packing(0)); *more) what += std::string(", ") + more;
+    const bool low_rank = sdk::find_field(*problem.parts[0]->spec, MORTISE_ROLE_LOW_RANK_A) != nullptr;
+    const std::string how = backend.bf16_inputs ? "bf16 inputs from 5 rows on" : "f32 inputs";
+    accept(bid, backend, what.c_str(), (how + (low_rank ? ", low-rank term in f32" : "")).c_str());
     bid.row_tile = panel_rows;
     if (problem.kind == MORTISE_OP_LINEAR) bid.workspace = linear.workspace();
 }

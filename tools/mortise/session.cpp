@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "deploy/wire.h"
 #include "mortise/output.h"
+#include "plan/slow.h"
 
 namespace mortise::tool {
 
@@ -11,16 +12,7 @@ namespace {
 
 // The reference kernels run everything, exactly and slowly; nobody should find out by waiting.
 void announce_slow_kernels(const plan::LoadPlan& plan) {
-    uint64_t groups = 0;
-    const plan::KernelPlan* first = nullptr;
-    for (const plan::KernelPlan& kernel : plan.kernels) {
-        if (!kernel.fallback || kernel.parts.empty()) continue;
-        ++groups;
-        if (!first) first = &kernel;
-    }
-    if (first)
-        log::warn(std::to_string(groups) + " weight groups run on the reference kernel, 10 to 100 times slower than an optimized one (" +
-                  plan.parts[first->parts[0]].name + ": " + first->reason + "); `mortise plan` names them");
+    if (const auto line = plan::slow_kernels(plan)) log::warn(*line + "; `mortise plan` names them");
 }
 
 }  // namespace

@@ -2,91 +2,28 @@
 // round beside the provider's own probes: kernel_bench [LEVEL [FORMAT [ROWS...]]]. With THREADS=1 seconds of the
 // processor are counted, not of the clock: on a machine that is busy with other work only that says anything.
 // Prints the median share of the read probe (up to 4 rows) or of the matrix probe (more).
-#include <pthread.h>
-#include <sched.h>
-
+//
+// kernel_bench ratio [LEVEL [FORMAT]]: every kind of codes on one 2048 x 2048 matrix of that model, as a multiple of
+// the reference kernel's speed in the same process: one input row, and 64 of them.
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
-#include <thread>
 #include <vector>
 
-#include "../harness.h"
 #include "cpu/provider.h"
-#include "mortise/sdk/host.h"
+#include "quant/activation.h"
+#include "quant/decode.h"
+#include "reference/provider.h"
+#include "spin_team.h"
 
 namespace mortise::test {
+namespace cpu = mortise::cpu;
 namespace {
 
-constexpr uint32_t most_threads = 2;
-const uint32_t threads = std::getenv("THREADS") && std::atoi(std::getenv("THREADS")) == 1 ? 1 : most_threads;
 constexpr uint64_t hidden = 2048, inner = 5632, kv = 256, copies = 6;  // layers: beyond any cache
 constexpr int rounds = 7;
-
-// Threads that wait actively, so that wake-ups are not measured.
-class SpinTeam {
-  public:
-    SpinTeam() {
-        for (uint32_t rank = 1; rank < threads; rank++) workers_.emplace_back([this, rank] { serve(rank); });
-        if (threads > 1) pin(0);
-    }
-    ~SpinTeam() {
-        stop_ = true;
-        phase_++;
-        for (auto& worker : workers_) worker.join();
-    }
-    void run(const std::function<void(const mortise_team&)>& work) {
-        work_ = &work;
-        phase_++;
-        enter(0);
-        barrier(this);
-    }
-
-  private:
-    static void pin(uint32_t cpu) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(cpu, &set);
-        pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-    }
-    static void barrier(void* context) {
-        auto& team = *static_cast<SpinTeam*>(context);
-        const uint32_t turn = team.turn_.load();
-        if (team.waiting_.fetch_add(1) + 1 == threads) {
-            team.waiting_ = 0;
-            team.turn_ = turn + 1;
-        } else {
-            for (uint32_t spins = 0; team.turn_.load() == turn; spins++) {
-                if (spins > 2000) std::this_thread::yield();
-            }
-        }
-    }
-    void enter(uint32_t rank) {
-        auto team = sdk::make<mortise_team>();
-        team.rank = rank, team.size = threads, team.barrier = barrier, team.context = this;
-        (*work_)(team);
-    }
-    void serve(uint32_t rank) {
-        pin(rank);
-        for (uint32_t seen = 0;;) {
-            for (uint32_t spins = 0; phase_.load() == seen; spins++) {
-                if (spins > 2000) std::this_thread::yield();
-            }
-            seen = phase_;
-            if (stop_) return;
-            enter(rank);
-            barrier(this);
-        }
-    }
-    std::atomic<uint32_t> phase_{0}, waiting_{0}, turn_{0};
-    std::atomic<bool> stop_{false};
-    const std::function<void(const mortise_team&)>* work_ = nullptr;
-    std::vector<std::thread> workers_;
-};
 
 double now() {
     if (threads == 1) {
@@ -204,13 +141,116 @@ void measure(SpinTeam& team, const Provider& provider, const Format& format, con
     }
 }
 
+// One matrix, packed often enough that it comes from memory.
+struct Matrix {
+    Matrix(const Provider& provider, const Part& part, uint64_t times) {
+        box.inputs = {part.columns()}, box.outputs = {part.rows()}, box.parts = {&part.facts()};
+        box.problem.activations = part.activations();
+        box.finish(MORTISE_OP_LINEAR, ratio_rows, threads);
+        for (uint64_t i = 0; i < times; i++) {
+            bound.push_back(std::make_unique<Bound>(provider, box.problem, std::vector<const Part*>{&part}));
+        }
+        x = random_floats(ratio_rows * part.columns(), 5);
+        y.resize(ratio_rows * part.rows());
+    }
+    // Effect: seconds of one product, the least of a few.
+    double seconds(SpinTeam& team, uint32_t rows, int times) {
+        const mortise_address in{reinterpret_cast<uintptr_t>(x.data()), 0}, out{reinterpret_cast<uintptr_t>(y.data()), 0};
+        double least = 1e9;
+        for (int i = 0; i < times; i++) {
+            const double start = now();
+            team.run([&](const mortise_team& t) {
+                for (auto& each : bound) {
+                    mortise_arguments a = each->arguments(rows);
+                    a.inputs = &in, a.outputs = &out;
+                    each->run_into(t, a);
+                    t.barrier(t.context);
+                }
+            });
+            least = std::min(least, (now() - start) / static_cast<double>(bound.size()));
+        }
+        return least;
+    }
+    static constexpr uint32_t ratio_rows = 64;
+    ProblemBox box;
+    std::vector<std::unique_ptr<Bound>> bound;
+    std::vector<float> x, y;
+};
+
+const std::vector<Format>& kinds() {
+    static const std::vector<Format> all = {
+        {"bf16", MORTISE_ENCODING_BF16, 16},
+        {"int1_g32_addend", MORTISE_ENCODING_UNSIGNED, 1, 32, 1, 3},
+        {"int2_g16_addend", MORTISE_ENCODING_UNSIGNED, 2, 16, 1, 3},
+        {"int3_g64_zero", MORTISE_ENCODING_UNSIGNED, 3, 64, 1, 2},
+        {"int4_row", MORTISE_ENCODING_OFFSET, 4},
+        {"int4_g128", MORTISE_ENCODING_OFFSET, 4, 128},
+        {"int4_g128_zero", MORTISE_ENCODING_UNSIGNED, 4, 128, 1, 2},
+        {"int4_g32_addend", MORTISE_ENCODING_UNSIGNED, 4, 32, 1, 3},
+        {"int4_g128_act_order", MORTISE_ENCODING_UNSIGNED, 4, 128, 1, 2, true},
+        {"int5_g32_addend", MORTISE_ENCODING_UNSIGNED, 5, 32, 1, 3},
+        {"int6_g16", MORTISE_ENCODING_OFFSET, 6, 16},
+        {"int7_g128_zero", MORTISE_ENCODING_UNSIGNED, 7, 128, 1, 2},
+        {"int8_g128_zero", MORTISE_ENCODING_UNSIGNED, 8, 128, 1, 2},
+        {"int8_row", MORTISE_ENCODING_TWOS, 8},
+        {"e4m3_tensor", MORTISE_ENCODING_E4M3, 8, 0, 1 << 20},
+        {"e4m3_row", MORTISE_ENCODING_E4M3, 8},
+        {"e4m3_block", MORTISE_ENCODING_E4M3, 8, 128, 128},
+        {"e4m3_g32", MORTISE_ENCODING_E4M3, 8, 32},
+        {"e5m2_row", MORTISE_ENCODING_E5M2, 8},
+        {"e2m1_g16", MORTISE_ENCODING_E2M1, 4, 16},
+        {"e2m1_g32", MORTISE_ENCODING_E2M1, 4, 32},
+        {"lookup4_g64", MORTISE_ENCODING_LOOKUP, 4, 64},
+        {"lookup8_g64", MORTISE_ENCODING_LOOKUP, 8, 64},
+        {"int4_g128_cast", MORTISE_ENCODING_TWOS, 4, 128, 1, 0, false, true},
+        {"e2m1_g16_low_rank", MORTISE_ENCODING_E2M1, 4, 16, 1, 0, false, false, false, false, false, 32},
+    };
+    return all;
+}
+
+// Effect: a line for each level: how many times as fast as the reference kernel.
+void compare(SpinTeam& team, const Format& format, const std::string& wanted_level) {
+    const Part part(format, hidden, hidden, 1);
+    Matrix slow({"reference", &reference::kernels()}, part, 1);
+    constexpr uint32_t many = Matrix::ratio_rows;
+    const double one = slow.seconds(team, 1, 3), all = slow.seconds(team, many, 2);
+    std::printf("%-20s reference  %7.1f M weights/s at 1 row, %6.2f GF/s at %u\n", format.name.c_str(),
+                hidden * hidden / one / 1e6, 2.0 * hidden * hidden * many / all / 1e9, many);
+    for (int i = 1; i < cpu::level_count; i++) {
+        const auto level = static_cast<cpu::Level>(i);
+        if ((!wanted_level.empty() && wanted_level != cpu::name(level)) || cpu::why_not(level)) continue;
+        Matrix fast({cpu::name(level), &cpu::kernels(level)}, part, 6);
+        std::printf("%-20s %-10s %7.1f x at 1 row, %7.1f x at %u\n", format.name.c_str(), cpu::name(level),
+                    one / fast.seconds(team, 1, 5), all / fast.seconds(team, many, 3), many);
+    }
+    std::fflush(stdout);
+}
+
+// The decoding and preparing that the product does, in place of the tests' slow ones.
+void install_products_host() {
+    install_host();
+    static mortise_host host = sdk::host();
+    host.decode_tile = [](const mortise_tile* tile, float* out) { quant::decode_tile(*tile, out); };
+    host.prepare_input = [](const mortise_spec* spec, const mortise_extras* extras, uint32_t activations, uint64_t rows,
+                            uint64_t columns, const float* x, float* out) {
+        quant::prepare_input(*spec, *extras, activations, rows, columns, x, out);
+    };
+    sdk::host_slot() = &host;
+}
+
 }  // namespace
 }  // namespace mortise::test
 
 int main(int argc, char** argv) {
     using namespace mortise::test;
-    namespace cpu = mortise::cpu;
-    install_host();
+    install_products_host();
+    SpinTeam team;
+    if (argc > 1 && std::string(argv[1]) == "ratio") {
+        for (const Format& format : kinds()) {
+            if (argc <= 3 || format.name == argv[3]) compare(team, format, argc > 2 ? argv[2] : "");
+        }
+        return 0;
+    }
     const std::vector<Format> formats = {
         {"int4_g128", MORTISE_ENCODING_OFFSET, 4, 128},
         {"int4_g128_zero", MORTISE_ENCODING_UNSIGNED, 4, 128, 1, 2},
@@ -224,7 +264,6 @@ int main(int argc, char** argv) {
     std::vector<uint32_t> rows;
     for (int i = 3; i < argc; i++) rows.push_back(static_cast<uint32_t>(std::atoi(argv[i])));
     if (rows.empty()) rows = {1, 4, 16, 64, 512};
-    SpinTeam team;
     for (int i = 0; i < cpu::level_count; i++) {
         const auto level = static_cast<cpu::Level>(i);
         if (!wanted_level.empty() && wanted_level != cpu::name(level)) continue;
