@@ -66,8 +66,7 @@ TEST_F(Awq, ReadsTheSpellingWithoutAZeroPointKey) {
         R"({"quantization_config": {"method": "awq", "bits": 4, "format": "gemm", "sym": true, "group_size": 32}})");
     EXPECT_TRUE(claims("awq"));
     coded("a");
-    EXPECT_TRUE(Opened("awq").module({.name = "a"}).find(MORTISE_ROLE_ZERO_POINT)->flags &
-                MORTISE_FIELD_CONSTANT);
+    EXPECT_TRUE(Opened("awq").module({.name = "a"}).find(MORTISE_ROLE_UNUSED)->flags & MORTISE_FIELD_CONSTANT);
 }
 
 TEST_F(Awq, ReadsEveryKeyOfAPublishedConfigAndNoOther) {
@@ -117,8 +116,9 @@ TEST_F(Awq, MakesStoredZeroPointsOfASymmetricFileAPromise) {
     host.file("config.json", config(R"("version": "gemm", "group_size": 32, "zero_point": false)"));
     coded("a");
     const Seen stored = Opened("awq").module({.name = "a"});
-    EXPECT_TRUE(stored.find(MORTISE_ROLE_ZERO_POINT)->flags & MORTISE_FIELD_CONSTANT);
-    EXPECT_EQ(stored.find(MORTISE_ROLE_ZERO_POINT)->default_value, 8);
+    EXPECT_EQ(stored.encoding, uint32_t{MORTISE_ENCODING_OFFSET}) << "8 is in the codes, and need not be read";
+    EXPECT_TRUE(stored.find(MORTISE_ROLE_UNUSED)->flags & MORTISE_FIELD_CONSTANT);
+    EXPECT_EQ(stored.find(MORTISE_ROLE_UNUSED)->default_value, 8);
     host.tensors.erase("a.qzeros");
     const Seen absent = Opened("awq").module({.name = "a"});
     EXPECT_EQ(absent.encoding, uint32_t{MORTISE_ENCODING_OFFSET});
@@ -141,6 +141,7 @@ TEST_F(Awq, RefusesWhatFillsNoWordsOrGroups) {
     host.file("config.json", config());
     coded("a");
     EXPECT_EQ(Opened("awq").module({.name = "a", .rows = 60}).status, MORTISE_REFUSED);
+    host.file("config.json", config(R"("version": "gemv", "group_size": 32)"));
     EXPECT_EQ(Opened("awq").module({.name = "a", .columns = 48}).status, MORTISE_REFUSED);
 }
 

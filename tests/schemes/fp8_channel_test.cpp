@@ -66,6 +66,27 @@ TEST_F(Fp8Channel, ReadsBareScalesThatNoConfigSpeaksOf) {
     EXPECT_FALSE(claims("unquantized"));
 }
 
+TEST_F(Fp8Channel, ReadsFbgemmWithItsBoundOnTheInputs) {
+    host.file("config.json", R"({"quantization_config": {"quant_method": "fbgemm_fp8", "activation_scale_ub": 1200.0, "modules_to_not_convert": ["lm_head"]}})");
+    coded("a");
+    EXPECT_TRUE(claims("fp8_channel"));
+    const Seen seen = Opened("fp8_channel").module({.name = "a"});
+    EXPECT_EQ(seen.granularity, uint32_t{MORTISE_ACTIVATION_TOKEN});
+    EXPECT_EQ(seen.amax_ceiling, 1200);
+    EXPECT_EQ(host.unread(), "");
+    host.file("config.json", R"({"quantization_config": {"quant_method": "fbgemm_fp8", "activation_scale_ub": -1}})");
+    EXPECT_EQ(Opened("fp8_channel").status, MORTISE_REFUSED);
+}
+
+TEST_F(Fp8Channel, TakesAScalePerRowAsVectorOrColumnAndNeverAsRow) {
+    host.file("config.json", groups(weights));
+    coded("a", {64, 1});
+    const Seen seen = Opened("fp8_channel").module({.name = "a", .rows = 64, .columns = 32});
+    EXPECT_TRUE(seen.find(MORTISE_ROLE_SCALE)->accepts(std::vector<int64_t>{64, 1}));
+    EXPECT_TRUE(seen.find(MORTISE_ROLE_SCALE)->accepts(std::vector<int64_t>{64}));
+    EXPECT_FALSE(seen.find(MORTISE_ROLE_SCALE)->accepts(std::vector<int64_t>{1, 64}));
+}
+
 TEST_F(Fp8Channel, DescribesALinearWithOneScalePerRow) {
     host.file("config.json", groups(weights + ", " + tokens));
     coded("a.q_proj");
@@ -148,8 +169,9 @@ TEST_F(Fp8Channel, WritesWhatItReads) {
     std::string config;
     const Seen seen = written("fp8_channel", {}, {.name = "a"}, current, &recipe, &config);
     ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
-    EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->first_dtype, uint32_t{MORTISE_DTYPE_BF16});
-    EXPECT_EQ(recipe.compute, uint32_t{MORTISE_ENCODING_BF16});
+    EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->first_dtype, uint32_t{MORTISE_DTYPE_F32});
+    EXPECT_EQ(recipe.compute, uint32_t{MORTISE_ENCODING_F32});
+    EXPECT_EQ(recipe.zero_scale, 1) << "of a row of zeros, as ModelOpt writes it";
     EXPECT_EQ(recipe.divisor, 448);
     host.file("config.json", R"({"quantization_config": )" + config + "}");
     EXPECT_TRUE(claims("fp8_channel"));
@@ -162,9 +184,10 @@ TEST_F(Fp8Channel, ComputesInTheDtypeThatIsAskedFor) {
     mortise_spec current{};
     current.encoding = MORTISE_ENCODING_BF16;
     mortise_quantizer recipe{};
-    const Seen seen = written("fp8_channel", {{{"compute", 7}, {"f32", 3}}}, {.name = "a"}, current, &recipe);
-    EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->first_dtype, uint32_t{MORTISE_DTYPE_F32});
-    EXPECT_EQ(recipe.compute, uint32_t{MORTISE_ENCODING_F32});
+    const Seen seen = written("fp8_channel", {{{"compute", 7}, {"bf16", 4}}}, {.name = "a"}, current, &recipe);
+    EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->first_dtype, uint32_t{MORTISE_DTYPE_BF16});
+    EXPECT_EQ(recipe.compute, uint32_t{MORTISE_ENCODING_BF16});
+    EXPECT_EQ(recipe.zero_scale, 0) << "the epsilon of that dtype, as llm-compressor writes it";
     EXPECT_EQ(written("fp8_channel", {{{"compute", 7}, {"f8", 2}}}, {.name = "a"}, current).status, MORTISE_REFUSED);
 }
 

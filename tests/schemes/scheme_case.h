@@ -10,16 +10,25 @@ namespace mortise::test {
 
 // A field as a test wants to see it.
 struct SeenField {
-    uint32_t role, flags, bits, first_dtype;
+    uint32_t role, encoding, flags, bits, first_dtype;
     std::string tensor;
     uint64_t rows, columns;
     double default_value;
+    std::vector<uint32_t> dtypes;
+    std::vector<std::vector<int64_t>> shapes;
+
+    bool accepts(uint32_t dtype) const { return std::count(dtypes.begin(), dtypes.end(), dtype) != 0; }
+    bool accepts(const std::vector<int64_t>& shape) const { return std::count(shapes.begin(), shapes.end(), shape) != 0; }
 };
 struct Seen {
     mortise_status status = MORTISE_OK;
     bool plain = false;
     std::string rule, note, error;
     uint32_t encoding = 0, levels = 0, offset_kind = 0, granularity = 0, dynamic = 0;
+    mortise_activation activation{};
+    double amax_ceiling = 0;
+    std::vector<uint32_t> divides;                              // of each level
+    std::vector<uint64_t> row_group, column_group, piece_ends;  // of each level; of the first
     std::vector<SeenField> fields;
 
     const SeenField* find(uint32_t role) const {
@@ -33,9 +42,20 @@ struct Seen {
         offset_kind = spec.offset_kind;
         granularity = spec.activation.granularity;
         dynamic = spec.activation.dynamic;
+        activation = spec.activation;
+        amax_ceiling = spec.activation_amax_ceiling;
+        for (uint32_t l = 0; l < spec.n_levels; ++l) {
+            divides.push_back(spec.levels[l].divide);
+            row_group.push_back(spec.levels[l].row_group);
+            column_group.push_back(spec.levels[l].column_group);
+        }
+        piece_ends.assign(spec.levels[0].row_splits, spec.levels[0].row_splits + spec.levels[0].n_row_splits);
         for (uint32_t f = 0; f < spec.n_fields; ++f) {
             const mortise_field& field = spec.fields[f];
-            fields.push_back({field.role, field.flags, field.bits, field.dtypes[0], copy(field.tensor), field.rows, field.columns, field.default_value});
+            fields.push_back({field.role, field.encoding, field.flags, field.bits, field.dtypes[0], copy(field.tensor), field.rows, field.columns, field.default_value, {}, {}});
+            fields.back().dtypes.assign(field.dtypes, field.dtypes + field.n_dtypes);
+            for (uint32_t s = 0; s < field.n_shapes; ++s)
+                fields.back().shapes.emplace_back(field.shapes[s].dims, field.shapes[s].dims + field.shapes[s].rank);
         }
     }
 };
@@ -46,6 +66,7 @@ struct ModuleOf {
     uint32_t kind = MORTISE_MODULE_LINEAR;
     bool bias = false;
     uint64_t experts = 1;
+    std::vector<std::pair<std::string, uint64_t>> parts = {};  // of a matrix that is fused on disk: names and rows
 
     mortise_module abi() const {
         static const mortise_str linear{"Linear", 6}, embedding{"Embedding", 9};
@@ -63,9 +84,17 @@ struct ModuleOf {
         m.part_names = &view_;
         m.part_rows = &rows;
         m.has_bias = bias;
+        if (parts.empty()) return m;
+        names_.clear(), rows_.clear();
+        for (const auto& [part, count] : parts) names_.push_back(borrow(part)), rows_.push_back(count);
+        m.n_parts = parts.size();
+        m.part_names = names_.data();
+        m.part_rows = rows_.data();
         return m;
     }
     mutable mortise_str view_{};
+    mutable std::vector<mortise_str> names_ = {};
+    mutable std::vector<uint64_t> rows_ = {};
 };
 
 // Effect: verdict of scheme NAME on what the fake host holds; the reason in `reason`.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "mortise/sdk/float8.h"
 #include "mortise/sdk/writer.h"
 #include "support/fake_host.h"
 

@@ -22,18 +22,6 @@ struct FloatGroups {
     bool fits() const { return group != 0 && columns % group == 0 && columns * bits % word == 0; }
 };
 
-namespace detail {
-
-// A shape over the rows of a stack, or of one matrix.
-inline mortise_shape stacked(uint64_t experts, std::initializer_list<uint64_t> dims) {
-    mortise_shape shape = shape_of({experts});
-    if (experts == 1) shape.rank = 0;
-    for (const uint64_t dim : dims) shape.dims[shape.rank++] = static_cast<int64_t>(dim);
-    return shape;
-}
-
-}  // namespace detail
-
 // Effect: codes and their group scales. Whole 8-bit codes may be stored as floats or bytes, E4M3 scales and
 // exponents too. Requires: form.fits().
 inline Spec float_groups(const FloatGroups& form, const std::string& codes, const std::string& scales) {

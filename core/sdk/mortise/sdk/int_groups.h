@@ -1,5 +1,6 @@
 // Unsigned integers in groups along the columns, packed in 32-bit words, with a scale and a zero point per
-// row and group stored as [group][row]: the arithmetic of the files with "qweight", "qzeros" and "scales".
+// row and group stored as [group][row]: the arithmetic of the files with "qweight", "qzeros" and "scales". Two
+// packings of AutoAWQ's kernels for single tokens pad the groups to what a kernel loads at once.
 //
 // Pure functions over values, but for column_map(), which may read a small tensor. One thread.
 #pragma once
@@ -14,7 +15,9 @@ struct IntGroups {
     enum class Packing : uint8_t {
         columns,         // a dense stream along the columns; zero points: along the rows
         column_planes,   // the same in bit planes of 32 fields
-        rows_even_first  // 4 bits along the rows, even rows first; zero points alike
+        rows_even_first,  // 4 bits along the rows, even rows first; zero points alike
+        padded,           // 4 bits along the columns; zero points along the groups; scales [row][group]
+        interleaved       // 4 bits, 4 rows x 64 columns in 64 words of 16 bits; zero points as float addends
     };
     Packing packing = Packing::columns;
     uint64_t rows = 0, columns = 0, group = 0;  // the last group may be short
@@ -25,9 +28,17 @@ struct IntGroups {
         false;  // zero points are stored less one, subtracted from whole words where fields fill them
 
     uint64_t groups() const { return (columns + group - 1) / group; }
+    // Words of 8 groups per row where groups are padded: a multiple of 1, 2 or 4, the more the smaller the group.
+    uint64_t padded_words() const {
+        const uint64_t multiple = group >= 128 ? 1 : group == 64 ? 2 : 4, used = (columns / group + 7) / 8;
+        return (used + multiple - 1) / multiple * multiple;
+    }
     // Effect: the rows and columns fill words (for planes: blocks of 32 fields).
     bool fits() const {
         if (packing == Packing::rows_even_first) return bits == 4 && rows % 8 == 0;
+        if (packing == Packing::padded) return bits == 4 && columns % 8 == 0 && columns % group == 0;
+        if (packing == Packing::interleaved)
+            return bits == 4 && rows % 4 == 0 && columns % 64 == 0 && columns % group == 0;
         if (packing == Packing::column_planes) return rows % 32 == 0 && columns % 32 == 0;
         return rows * bits % 32 == 0 && columns * bits % 32 == 0;
     }
@@ -68,11 +79,64 @@ inline void add_zeros(Spec& spec, const IntGroups& form, const std::string& tens
     zero.drop_rule = str("constant_zero_points");
 }
 
+inline Spec padded_groups(const IntGroups& form, const std::string& codes, const std::string& scales,
+                          const std::string& zeros, uint32_t scale_bits) {
+    const uint64_t words = form.padded_words();
+    Spec spec(1, form.rows, form.columns);
+    spec.codes(codes, MORTISE_ENCODING_UNSIGNED, 4, {MORTISE_DTYPE_I32},
+               {shape_of({form.rows, form.columns / 8})});
+    mortise_field& scale = spec.level(MORTISE_ROLE_SCALE, scales, 1, form.group, float_dtypes,
+                                      {shape_of({form.rows, words * 8})});
+    scale.bits = scale_bits;
+    scale.layout = one_plane(scale_bits, {by_row(static_cast<int64_t>(words * 8 * scale_bits)),
+                                          by_column(scale_bits), by_bit()});
+    scale.flags = MORTISE_FIELD_FINITE;
+    mortise_field& zero = spec.offsets(MORTISE_ROLE_ZERO_POINT, zeros, 1, form.group, {MORTISE_DTYPE_I32},
+                                       {shape_of({form.rows, words})});
+    zero.encoding = MORTISE_ENCODING_UNSIGNED;
+    zero.bits = 4;
+    zero.layout = one_plane(4, {by_row(static_cast<int64_t>(words * 32)), by_column(4), by_bit()});
+    if (form.symmetric) zero.flags = MORTISE_FIELD_CONSTANT;
+    zero.default_value = 8;
+    return spec;
+}
+// The addends are -(zero * scale) as the producer rounded it.
+inline Spec interleaved_groups(const IntGroups& form, const std::string& codes, const std::string& scales,
+                               const std::string& addends, uint32_t scale_bits) {
+    const auto line = static_cast<int64_t>(form.columns) * 16;
+    Spec spec(1, form.rows, form.columns);
+    spec.codes(codes, MORTISE_ENCODING_UNSIGNED, 4, {MORTISE_DTYPE_I16},
+               {shape_of({form.rows / 4, form.columns})})
+        .layout = one_plane(4, {by_column(16, 1, 2), by_column(32, 2, 4), by_column(4, 8, 4),
+                                by_column(128, 32, 2), by_column(1024, 64), by_row(256, 1, 4),
+                                by_row(line, 4), by_bit()});
+    const mortise_shape padded = shape_of({form.padded_words() * 8, form.rows});
+    mortise_field& scale = spec.level(MORTISE_ROLE_SCALE, scales, 1, form.group, float_dtypes, {padded});
+    mortise_field& addend =
+        spec.offsets(MORTISE_ROLE_ADDEND, addends, 1, form.group, float_dtypes, {padded});
+    for (mortise_field* field : {&scale, &addend}) {
+        field->bits = scale_bits;
+        field->layout = column_major(scale_bits, form.rows);
+        field->flags = MORTISE_FIELD_FINITE;
+    }
+    return spec;
+}
+
 }  // namespace detail
 
-// Effect: the spec; `scale_bits` is the width of a stored scale. Requires: form.fits(), group > 0.
+// Effect: the spec; `scale_bits` is the width of a stored scale. Requires: group > 0.
+// Errors: Refused where rows and columns do not fit the words (form.fits()).
 inline Spec int_groups(const IntGroups& form, const std::string& codes, const std::string& scales,
                        const std::string& zeros, uint32_t scale_bits) {
+    if (!form.fits())
+        throw Refused({.what = "rows or columns do not fill words and groups",
+                       .subject = codes,
+                       .found = std::to_string(form.rows) + " x " + std::to_string(form.columns) + ", " +
+                                std::to_string(form.bits) + " bits, group " + std::to_string(form.group)});
+    if (form.packing == IntGroups::Packing::padded)
+        return detail::padded_groups(form, codes, scales, zeros, scale_bits);
+    if (form.packing == IntGroups::Packing::interleaved)
+        return detail::interleaved_groups(form, codes, scales, zeros, scale_bits);
     Spec spec(1, form.rows, form.columns);
     const uint32_t encoding = form.symmetric ? MORTISE_ENCODING_OFFSET : MORTISE_ENCODING_UNSIGNED;
     spec.codes(codes, encoding, form.bits, {MORTISE_DTYPE_I32}, {detail::packed_codes(form)}).layout =

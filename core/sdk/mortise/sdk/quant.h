@@ -1,5 +1,4 @@
-// Specs of the border as C++ values, and the arithmetic that dialects share: plain floats, 8-bit floats with
-// one scale per row, small integers with groups.
+// Specs of the border as C++ values, and plain floats, which every dialect has.
 //
 // A Spec owns its strings and fields; spec.abi() borrows from it. One thread.
 #pragma once
@@ -40,6 +39,18 @@ inline mortise_shape shape_of(std::initializer_list<uint64_t> dims) {
     for (const uint64_t dim : dims) shape.dims[d++] = static_cast<int64_t>(dim);
     return shape;
 }
+
+namespace detail {
+
+// A shape with the experts of a stack in front, or of one matrix.
+inline mortise_shape stacked(uint64_t experts, std::initializer_list<uint64_t> dims) {
+    mortise_shape shape = shape_of({experts});
+    if (experts == 1) shape.rank = 0;
+    for (const uint64_t dim : dims) shape.dims[shape.rank++] = static_cast<int64_t>(dim);
+    return shape;
+}
+
+}  // namespace detail
 
 class Spec {
   public:
@@ -89,6 +100,18 @@ class Spec {
         abi_.levels[abi_.n_levels++] = map(role, row_group, column_group);
         return over(field(role, std::move(tensor), dtypes, shapes), row_group, column_group);
     }
+    // Effect: a level with one scale for each piece of rows; `ends` are the end rows of the pieces.
+    mortise_field& level_of_pieces(uint32_t role, std::string tensor, std::vector<uint64_t> ends,
+                                   std::initializer_list<uint32_t> dtypes,
+                                   std::initializer_list<mortise_shape> shapes) {
+        mortise_level& level = abi_.levels[abi_.n_levels++] = map(role, 0, 0);
+        pieces_.push_back(std::move(ends));
+        level.row_splits = pieces_.back().data();
+        level.n_row_splits = static_cast<uint32_t>(pieces_.back().size());
+        mortise_field& scale = field(role, std::move(tensor), dtypes, shapes);
+        scale.rows = level.n_row_splits;
+        return scale;
+    }
     // Effect: integer zero points (ZERO_POINT) or float addends (ADDEND) over the same kind of grid.
     mortise_field& offsets(uint32_t role, std::string tensor, uint64_t row_group, uint64_t column_group,
                            std::initializer_list<uint32_t> dtypes,
@@ -133,6 +156,7 @@ class Spec {
     mortise_spec abi_{};
     std::deque<mortise_field> fields_;
     std::deque<std::string> strings_;
+    std::deque<std::vector<uint64_t>> pieces_;
     std::vector<mortise_field> flat_;
 };
 
@@ -179,42 +203,26 @@ inline Spec plain(uint64_t experts, uint64_t rows, uint64_t columns, const std::
     }
     return spec;
 }
+// The tensors of a module as it lies on disk. Stacks of experts may be kept under the module's own name: then
+// companions follow an underscore instead of a dot.
+struct ModuleNames {
+    std::string weight, bias;
+    std::string stem;  // of companions: "a.q_proj." or "a.experts.up_proj_"
+};
+inline ModuleNames names_on_disk(const Checkpoint& checkpoint, const mortise_module& module) {
+    const std::string name(view(module.name)), bare = name + std::string(view(module.suffix));
+    if (module.experts > 1 && checkpoint.has(bare)) return {bare, name + "_bias", name + "_"};
+    return {name + ".weight", name + ".bias", name + "."};
+}
 // Effect: the plain answer for a module, with its bias if it has one: what every scheme says of what it does
 // not quantize.
 inline Spec plain(const Checkpoint& checkpoint, const mortise_module& module) {
-    const std::string name(view(module.name));
-    // Stacks of experts may be kept without ".weight".
-    const std::string bare = name + std::string(view(module.suffix));
-    const bool stacked = module.experts > 1 && checkpoint.has(bare);
-    const std::string weight = stacked ? bare : name + ".weight";
-    const auto tensor = checkpoint.tensor(weight);
-    Spec spec = plain(module.experts, module.rows, module.columns, weight,
+    const ModuleNames names = names_on_disk(checkpoint, module);
+    const auto tensor = checkpoint.tensor(names.weight);
+    Spec spec = plain(module.experts, module.rows, module.columns, names.weight,
                       tensor ? tensor->dtype : uint32_t{MORTISE_DTYPE_BF16}, module.transposed != 0);
-    if (module.has_bias != 0) add_bias(spec, name + (stacked ? "_bias" : ".bias"), module.rows, module.experts);
+    if (module.has_bias != 0) add_bias(spec, names.bias, module.rows, module.experts);
     return spec;
-}
-
-// Effect: 8-bit float codes [rows][columns] with one scale per row, kept as [rows] or [rows][1].
-inline Spec float8_rows(uint64_t rows, uint64_t columns, const std::string& weight,
-                        const std::string& scale) {
-    Spec spec(1, rows, columns);
-    spec.codes(weight, MORTISE_ENCODING_E4M3, 8, {MORTISE_DTYPE_F8_E4M3}, {shape_of({rows, columns})}).flags =
-        MORTISE_FIELD_FINITE;
-    spec.level(MORTISE_ROLE_SCALE, scale, 1, 0, float_dtypes, {shape_of({rows, 1}), shape_of({rows})}).flags =
-        MORTISE_FIELD_FINITE | MORTISE_FIELD_POSITIVE;
-    return spec;
-}
-// Effect: 8-bit float inputs, one scale per token taken from the data: amax / 448.
-inline mortise_activation float8_tokens() {
-    mortise_activation rule{};
-    rule.granularity = MORTISE_ACTIVATION_TOKEN;
-    rule.encoding = MORTISE_ENCODING_E4M3;
-    rule.bits = 8;
-    rule.dynamic = 1;
-    rule.scale_encoding = MORTISE_ENCODING_F32;
-    rule.divisor = 448;
-    rule.zero_scale = 1;  // a row of zeros has codes of zero whatever its scale
-    return rule;
 }
 
 }  // namespace mortise::sdk

@@ -33,6 +33,11 @@ inline Pattern exact_or_regex(const std::string& text) {
 // Effect: consecutive components anywhere in the name: what substring lists mean, without their accidents.
 inline Pattern any_component(const std::string& text) { return {MORTISE_PATTERN_COMPONENT, text}; }
 
+// Effect: the same, or a regular expression where the text has a star.
+inline Pattern component_or_regex(const std::string& text) {
+    return {text.find('*') == std::string::npos ? uint32_t{MORTISE_PATTERN_COMPONENT} : uint32_t{MORTISE_PATTERN_REGEX}, text};
+}
+
 class Rules {
   public:
     Rules() = default;
@@ -48,8 +53,11 @@ class Rules {
         }
     }
 
-    // Effect: one more rule, after the others.
+    // Effect: one more rule, or those of another list, after the others.
     void add(Rule rule) { rules_.push_back(std::move(rule)); }
+    void add(Rules more) {
+        for (Rule& rule : more.rules_) rules_.push_back(std::move(rule));
+    }
     const Rule& last() const { return rules_.back(); }
 
     // Effect: the first rule that matches, counted; null when none does.
@@ -99,5 +107,13 @@ class Rules {
 
     std::vector<Rule> rules_;
 };
+
+// Effect: the modules that a config leaves alone, under both names of that list.
+inline Rules left_alone(const Config& config) {
+    Rules rules;
+    for (const char* key : {"modules_to_not_convert", "ignored_layers"})
+        rules.add(Rules(config[key], key, component_or_regex));
+    return rules;
+}
 
 }  // namespace mortise::sdk

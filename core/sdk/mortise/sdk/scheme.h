@@ -10,6 +10,7 @@
 
 #include "mortise/sdk/cache.h"
 #include "mortise/sdk/checkpoint.h"
+#include "mortise/sdk/float8.h"
 #include "mortise/sdk/plugin.h"
 #include "mortise/sdk/quant.h"
 #include "mortise/sdk/rules.h"

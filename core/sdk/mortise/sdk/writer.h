@@ -79,6 +79,15 @@ class Options {
     std::map<std::string, std::string> left_;
 };
 
+// Effect: 8-bit floats: scale = f32(amax) / 448, code = f32(weight / scale), scale 1 for zeros (Model-Optimizer,
+// export/quant_utils.py); with "compute=" among the options all in that dtype, its epsilon for zeros
+// (llm-compressor, observers/min_max.py).
+inline Recipe float8_recipe(Options& options) {
+    const uint32_t dtype = options.take_dtype("compute");
+    if (dtype != 0) return symmetric_recipe(encoding_of(dtype), 448, -448, 448);
+    return symmetric_recipe(MORTISE_ENCODING_F32, 448, -448, 448).zero_scale(1);
+}
+
 class SchemeWriter {
   public:
     explicit SchemeWriter(const Checkpoint& source) : source_(source) {}
@@ -112,6 +121,14 @@ class SchemeWriter {
     static void store_as(mortise_field& field, uint32_t dtype) {
         field.n_dtypes = 1;
         field.dtypes[0] = dtype;
+    }
+    // Effect: the scale is stored in the dtype that it is computed in; one of codes of the same kind, which
+    // may be kept, in the dtype that the source has.
+    void store_scale(Spec& spec, const mortise_spec& current, const Recipe& recipe) const {
+        const uint32_t computed = dtype_of(recipe.quantizer.compute);
+        const bool same = current.encoding == spec->encoding;
+        store_as(*spec.find(MORTISE_ROLE_SCALE),
+                 same ? source_dtype(current, MORTISE_ROLE_SCALE, computed) : computed);
     }
     // Effect: the source's bias under the module's name, in the dtype it has.
     void keep_bias(Spec& spec, const mortise_module& module, const mortise_spec& current) const {
@@ -178,6 +195,11 @@ class LinearWriter : public SchemeWriter {
     // Modules left as floats so far.
     const std::vector<std::string>& plain_heads() const { return heads_; }
     const std::vector<std::string>& plain_linears() const { return linears_; }
+    std::vector<std::string> plain_modules() const {
+        std::vector<std::string> all = heads_;
+        all.insert(all.end(), linears_.begin(), linears_.end());
+        return all;
+    }
 
   private:
     std::vector<std::string> heads_, linears_;

@@ -1,0 +1,100 @@
+// 8-bit float weights with one scale per matrix: quant_method "fp8" without a block size (AutoFP8, vLLM,
+// transformers), and bare weight_scale tensors that no config speaks of. A matrix that is fused on disk may
+// have one scale per part. Inputs are quantized under a stored scale, or per token from their data, as the
+// consumers of activation_scheme "dynamic" do (vLLM, transformers 5).
+
+#include "mortise/sdk/groups.h"
+#include "mortise/sdk/scheme.h"
+
+namespace {
+
+using namespace mortise::sdk;
+
+class Fp8Tensor : public Scheme {
+  public:
+    explicit Fp8Tensor(const Checkpoint& checkpoint) : Scheme(checkpoint) {
+        const Config q = quantization_of(checkpoint);
+        q.ignore({"quant_method", "dequantize"});
+        q.one_of("fmt", {"e4m3", "float8_e4m3fn"}, "e4m3");
+        q.one_of("scale_fmt", {"float"}, "float");
+        scheme_ = q.one_of("activation_scheme", {"static", "dynamic"}, q ? "dynamic" : "");
+        coded_cache_ = !q.one_of("kv_cache_scheme", {"static", ""}, "").empty();
+        groups_.ignore = left_alone(q);
+        groups_.groups.push_back(
+            {.everywhere = true, .name = q ? "quant_method fp8" : "its weight_scale", .node = q});
+    }
+
+    static Match match(const Checkpoint& checkpoint) {
+        const Config q = quantization_of(checkpoint);
+        if (q && q.get("quant_method", "") != "fp8") return not_matched("quant_method is not 'fp8'");
+        if (q["weight_block_size"]) return not_matched("weight_block_size is set");
+        if (!q && checkpoint.config()["quantization"])
+            return not_matched("another key says how it is quantized");
+        const Float8Scales scales = float8_scales(checkpoint);
+        if (scales == Float8Scales::rows) return not_matched("the weights have one scale per row");
+        if (!q && scales == Float8Scales::none) return not_matched("no F8_E4M3 weight");
+        return matched(800, "8-bit float weights with one scale per matrix");
+    }
+
+    void module(const mortise_module& m, mortise_answer& answer) override {
+        const Float8Names names = float8_names(checkpoint(), m, "_scale");
+        const auto is = groups_.decide(m, is_coded(checkpoint(), names.weight));
+        if (!is.coded) return say_plain(m, answer, is.rule, is.note, is.node);
+        const auto scale = checkpoint().tensor(names.scale);
+        const bool of_parts = m.n_parts > 1 && scale && scale->elements() == m.experts * m.n_parts;
+        Spec spec = of_parts ? float8_parts(m, names.weight, names.scale)
+                             : float8({.experts = m.experts, .rows = m.rows, .columns = m.columns},
+                                      names.weight, names.scale);
+        add_input(spec, names.input_scale);
+        if (m.has_bias != 0) add_bias(spec, names.bias, m.rows, m.experts);
+        say(answer, std::move(spec), false, is.rule, is.note, is.node);
+    }
+
+    CacheCoding cache_coding() override {
+        return coded_cache_ ? float8_cache("kv_cache_scheme") : CacheCoding{};
+    }
+    void rules(mortise_rule_visitor visit, void* context) override { groups_.report(visit, context); }
+
+    class Writer : public LinearWriter {
+      public:
+        Writer(const Checkpoint& source, Options& options)
+            : LinearWriter(source), recipe_(float8_recipe(options)) {
+            options.finish("compute=bf16, compute=f16 or compute=f32");
+        }
+        std::string config() override {
+            return R"({"activation_scheme":"dynamic","ignored_layers":)" + json_list(plain_modules()) +
+                   R"(,"quant_method":"fp8"})";
+        }
+
+      private:
+        void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
+            Spec spec = float8({.rows = m.rows, .columns = m.columns}, name_of(m) + ".weight",
+                               name_of(m) + ".weight_scale");
+            store_scale(spec, current, recipe_);
+            keep_bias(spec, m, current);
+            spec->activation = float8_tokens();
+            write(target, std::move(spec), recipe_);
+        }
+        Recipe recipe_;
+    };
+
+  private:
+    // Where the inputs' scales come from the data, a stored one is not used.
+    void add_input(Spec& spec, const std::string& name) const {
+        const bool stored = checkpoint().has(name);
+        if (scheme_ == "static" || (scheme_.empty() && stored)) return add_float8_input(spec, name);
+        spec->activation = float8_tokens();
+        if (!stored) return;
+        mortise_field& unused =
+            spec.field(MORTISE_ROLE_UNUSED, name, float_dtypes, {shape_of({}), shape_of({1})});
+        unused.drop_rule = str("dynamic_input_scale");
+    }
+
+    std::string scheme_;  // of the activations; "" = the tensors say
+    bool coded_cache_ = false;
+    ModuleGroups groups_;
+};
+
+}  // namespace
+
+MORTISE_PLUGIN("org.mortise.fp8-tensor", "0.1.0", scheme_entry<Fp8Tensor>("fp8_tensor"))
