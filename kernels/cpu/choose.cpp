@@ -32,6 +32,24 @@ void choose_kind(const mortise_spec& spec, Packing& out) {
     set(Kind::f32, Form::decoded);
 }
 
+// How scales are kept: in 16 bits where they come from one field of elements that fit, unfolded.
+Kind scale_kind(const mortise_spec& spec) {
+    const mortise_level& level = spec.levels[0];
+    const bool folded = spec.n_levels != 1 || level.divide || level.role == MORTISE_ROLE_NONE || spec.scale_addend != 0;
+    const mortise_field* field = folded ? nullptr : sdk::find_field(spec, level.role);
+    if (!field) return Kind::f32;
+    const uint32_t dtype = field->n_dtypes == 1 ? field->dtypes[0] : 0;
+    switch (field->encoding) {
+        case MORTISE_ENCODING_F16: return Kind::f16;
+        case MORTISE_ENCODING_BF16:
+        case MORTISE_ENCODING_E8M0:
+        case MORTISE_ENCODING_E4M3: return Kind::bf16;
+        case MORTISE_ENCODING_AS_DTYPE:
+            return dtype == MORTISE_DTYPE_F16 ? Kind::f16 : dtype == MORTISE_DTYPE_BF16 ? Kind::bf16 : Kind::f32;
+        default: return Kind::f32;
+    }
+}
+
 // Whole weights, with one scale at most: groups are of no concern.
 void choose_whole(const mortise_spec& spec, bool cast, Packing& out) {
     if (!cast) return;
@@ -49,6 +67,7 @@ void choose_groups(const mortise_kernel_part& part, Packing& out) {
     out.groups = sdk::column_groups(part);
     if (out.groups == 1) return;
     out.group = part.column_group;
+    if (out.has_scale) out.scale_as = scale_kind(spec);
     out.phase = part.indexed ? 0 : part.first_column % part.column_group;
     out.moved = part.indexed || out.group % place_step != 0 || out.phase % place_step != 0;
 }

@@ -122,7 +122,8 @@ mortise_status PackedPart::pack(const mortise_tile& tile, uint8_t* packed) {
     if (const mortise_status status = check_arrays(tile); status != MORTISE_OK) return status;
     PanelWriter writer(packing_, *part_.spec, tile);
     for (uint64_t row = 0; row < tile.rows; row += panel_rows) {
-        writer.write(row, packed + (tile.row + row) / panel_rows * packing_.panel_bytes());
+        uint8_t* panel = packed + (tile.row + row) / panel_rows * packing_.panel_bytes();
+        if (!writer.write(row, panel)) return fail(MORTISE_INTERNAL, "a scale has more bits than its field");
     }
     return MORTISE_OK;
 }

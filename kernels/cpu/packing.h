@@ -3,8 +3,9 @@
 // Output rows go in panels of 16, one row per lane. A panel is a run of records, one per column group:
 //   codes of the group's columns | 16 f32 scales | 16 f32 offsets
 // (scales unless the part is plain, offsets where addends, or zero points of 8-bit integers, vary). The first
-// record is shorter by `phase` columns, the last one padded to `padded` columns. Behind the records lie, where
-// the zero points of code4 vary, 16 bytes of them per group, padded to 64. Where groups are no runs of columns, or
+// record is shorter by `phase` columns, the last one padded to `padded` columns. Behind the records lie scales of 16
+// bits, where those hold them exactly: 16 of them per group, padded to 64 bytes; then, where the zero points of code4
+// vary, 16 bytes of them per group, padded to 64. Where groups are no runs of columns, or
 // do not fall on multiples of 8, the columns are moved: each group takes whole eights of places, `order` says
 // which column lies in which place. Per 16 rows the codes are
 //   f32   [column][16] f32                     f16  [column][16] f16
@@ -43,6 +44,7 @@ inline constexpr uint32_t no_column = ~0u;
 struct Packing {
     Kind kind;
     Form form;
+    Kind scale_as;  // f32: within the records, bf16 or f16: behind them
     uint32_t has_scale, has_offset, has_zero;
     uint64_t rows, columns, padded, panels;
     uint64_t groups, group, phase;  // group: columns per group, a multiple of 8 unless there is one
@@ -54,9 +56,14 @@ struct Packing {
     const uint32_t* order;   // [padded] the column of each place or no_column; null unless moved
 
     constexpr uint64_t column_bytes() const { return panel_rows * code_bits(kind) / 8; }
-    constexpr uint64_t tail_bytes() const { return (has_scale + has_offset) * panel_rows * sizeof(float); }
+    constexpr bool scales_apart() const { return has_scale && scale_as != Kind::f32; }
+    constexpr uint64_t scale_floats() const { return has_scale && !scales_apart() ? panel_rows : 0; }  // in a record
+    constexpr uint64_t tail_bytes() const { return (scale_floats() + has_offset * panel_rows) * sizeof(float); }
+    constexpr uint64_t scale_bytes() const { return scales_apart() ? (groups * panel_rows * 2 + 63) / 64 * 64 : 0; }
     constexpr uint64_t zero_bytes() const { return has_zero ? (groups * panel_rows + 63) / 64 * 64 : 0; }
-    constexpr uint64_t zeros() const { return padded * column_bytes() + groups * tail_bytes(); }  // their offset
+    // Offsets of what lies behind the records.
+    constexpr uint64_t scales() const { return padded * column_bytes() + groups * tail_bytes(); }
+    constexpr uint64_t zeros() const { return scales() + scale_bytes(); }
     constexpr uint64_t panel_bytes() const { return zeros() + zero_bytes(); }
     constexpr bool shifted() const { return has_offset || has_zero; }
     // First column of group g, and one past its last one, padding included.
@@ -71,6 +78,9 @@ struct Packing {
         const uint64_t g = groups == 1 ? 0 : (column + phase) / group;
         return g < groups ? g : groups - 1;
     }
+    // What the decoders' values are multiplied by beside the scale: they read 2^-8 of an e4m3.
+    constexpr float unit() const { return kind == Kind::e4m3 ? 256.0f : 1.0f; }
+    constexpr bool plain() const { return !has_scale && !shifted(); }
     // One scale per row and nothing else: it can be applied to the finished sum.
     constexpr bool row_scaled() const { return groups == 1 && !shifted(); }
 

@@ -75,7 +75,8 @@ PanelWriter::PanelWriter(const Packing& packing, const mortise_spec& spec, const
     if (packing.order) arranged_.resize(packing.padded * size_);
 }
 
-void PanelWriter::write(uint64_t row, uint8_t* panel) {
+bool PanelWriter::write(uint64_t row, uint8_t* panel) {
+    bool fits = true;
     const uint64_t count = std::min(panel_rows, tile_.rows - row);
     const uint8_t* rows = elements(row, count);
     std::memset(panel, 0, packing_.panel_bytes());
@@ -83,9 +84,10 @@ void PanelWriter::write(uint64_t row, uint8_t* panel) {
         const uint8_t* codes = arrange(rows + lane * packing_.columns * size_);
         for (uint64_t g = 0; g < packing_.groups; g++) {
             const bool poisoned = write_codes(codes, lane, g, panel);
-            write_tail(row, lane, g, poisoned, panel);
+            fits &= write_tail(row, lane, g, poisoned, panel);
         }
     }
+    return fits;
 }
 
 // Effect: `count` rows of elements: those of the tile, or what the form of the packing makes of them.
@@ -142,8 +144,9 @@ bool PanelWriter::write_codes(const uint8_t* row, uint64_t lane, uint64_t g, uin
     return false;
 }
 
-void PanelWriter::write_tail(uint64_t row, uint64_t lane, uint64_t g, bool poisoned, uint8_t* panel) const {
-    if (!packing_.has_scale && !packing_.shifted()) return;
+// Effect: scale, offset and zero point of one row and group; false if the scale needs more than its 16 bits.
+bool PanelWriter::write_tail(uint64_t row, uint64_t lane, uint64_t g, bool poisoned, uint8_t* panel) const {
+    if (!packing_.has_scale && !packing_.shifted()) return true;
     const bool whole = packing_.form == Form::cast;
     const uint64_t entry = (row + lane) * tile_.groups + g;
     float* tail = reinterpret_cast<float*>(panel + packing_.end(g) * packing_.column_bytes() + g * packing_.tail_bytes());
@@ -152,11 +155,17 @@ void PanelWriter::write_tail(uint64_t row, uint64_t lane, uint64_t g, bool poiso
     if (packing_.has_zero) panel[packing_.zeros() + g * panel_rows + lane] = static_cast<uint8_t>(zero);
     if (packing_.has_offset) {
         const float shift = is_integer(spec_.encoding) ? (packing_.centre - zero) * scale : 0.0f;
-        tail[packing_.has_scale * panel_rows + lane] = shift + (tile_.addend ? tile_.addend[entry] : 0.0f);
+        tail[packing_.scale_floats() + lane] = shift + (tile_.addend ? tile_.addend[entry] : 0.0f);
     }
-    if (packing_.kind == Kind::e4m3) scale *= 256.0f;  // the decoders read 2^-8 of the value
     if (poisoned) scale = std::numeric_limits<float>::quiet_NaN();
-    if (packing_.has_scale) tail[lane] = scale;
+    if (packing_.scales_apart()) {
+        const bool brain = packing_.scale_as == Kind::bf16;
+        const uint16_t bits = brain ? sdk::to_bf16(scale) : sdk::to_f16(scale);
+        std::memcpy(panel + packing_.scales() + (g * panel_rows + lane) * 2, &bits, 2);
+        return (brain ? sdk::from_bf16(bits) : sdk::from_f16(bits)) == scale || std::isnan(scale);
+    }
+    if (packing_.has_scale) tail[lane] = scale * packing_.unit();
+    return true;
 }
 
 }  // namespace mortise::cpu

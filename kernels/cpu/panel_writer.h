@@ -13,14 +13,15 @@ class PanelWriter {
     // Requires: the tile fits its part (PackedPart::pack checks); all of them outlive the writer.
     PanelWriter(const Packing& packing, const mortise_spec& spec, const mortise_tile& tile);
 
-    // Effect: rows [row, row + 16) of the tile, as far as they exist, into one panel, the rest of it zero.
-    void write(uint64_t row, uint8_t* panel);
+    // Effect: rows [row, row + 16) of the tile, as far as they exist, into one panel, the rest of it zero;
+    // false if a scale needs more than its 16 bits.
+    bool write(uint64_t row, uint8_t* panel);
 
   private:
     const uint8_t* elements(uint64_t row, uint64_t count);
     const uint8_t* arrange(const uint8_t* elements);
     bool write_codes(const uint8_t* elements, uint64_t lane, uint64_t g, uint8_t* panel) const;
-    void write_tail(uint64_t row, uint64_t lane, uint64_t g, bool poisoned, uint8_t* panel) const;
+    bool write_tail(uint64_t row, uint64_t lane, uint64_t g, bool poisoned, uint8_t* panel) const;
 
     const Packing& packing_;
     const mortise_spec& spec_;

@@ -32,6 +32,7 @@ struct Format {
     bool int8_input = false; // dynamic symmetric int8 per token
     bool one_scale = false;  // of int8_input: for all rows together
     uint64_t low_rank = 0;
+    uint32_t scale_as = MORTISE_ENCODING_F32;  // F16, BF16 or E8M0: how the file has the scales
 };
 
 // One part with its canonical arrays and its weights in f64.

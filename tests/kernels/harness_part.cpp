@@ -83,6 +83,15 @@ void decode_tile(const mortise_tile* tile, float* out) {
     }
 }
 
+float as_stored(uint32_t encoding, float value) {
+    switch (encoding) {
+        case MORTISE_ENCODING_F16: return sdk::from_f16(sdk::to_f16(value));
+        case MORTISE_ENCODING_BF16: return sdk::from_bf16(sdk::to_bf16(value));
+        case MORTISE_ENCODING_E8M0: return std::exp2(std::floor(std::log2(value)));
+        default: return value;
+    }
+}
+
 double largest_of(const float* x, uint64_t count) {
     double largest = 0;
     for (uint64_t k = 0; k < count; k++) largest = std::max(largest, std::fabs(double{x[k]}));
@@ -174,7 +183,13 @@ void Part::fill_scales(const Format& format, std::mt19937& random) {
                           : format.encoding == MORTISE_ENCODING_E5M2     ? 57344.0
                                                                          : 6.0;
     const uint64_t all = part_.experts * part_.rows;
-    for (uint64_t i = 0; i < all * tile_.groups; i++) scale_.push_back(uniform(random) / static_cast<float>(widest));
+    for (uint64_t i = 0; i < all * tile_.groups; i++) {
+        scale_.push_back(as_stored(format.scale_as, uniform(random) / static_cast<float>(widest)));
+    }
+    spec_.levels[0].role = MORTISE_ROLE_SCALE;
+    fields_.push_back(sdk::make<mortise_field>());
+    fields_.back().role = MORTISE_ROLE_SCALE;
+    fields_.back().encoding = format.scale_as;
     for (uint64_t r = 0; r < all; r++) {  // rows of one scale group agree
         const uint64_t leader = r / format.row_group * format.row_group;
         std::copy_n(&scale_[leader * tile_.groups], tile_.groups, &scale_[r * tile_.groups]);

@@ -10,6 +10,11 @@
 namespace mortise::test {
 namespace {
 
+Format in_16_bits(Format format, uint32_t encoding) {
+    format.scale_as = encoding;
+    return format;
+}
+
 const std::vector<Format>& formats() {
     static const std::vector<Format> all = {
         {"f32", MORTISE_ENCODING_F32, 32},
@@ -51,6 +56,11 @@ const std::vector<Format>& formats() {
         {"int4_g128_cast", MORTISE_ENCODING_TWOS, 4, 128, 1, 0, false, true},
         {"fp4_g16_cast_pre_scale", MORTISE_ENCODING_E2M1, 4, 16, 1, 0, false, true, true},
         {"fp4_g16_low_rank", MORTISE_ENCODING_E2M1, 4, 16, 1, 0, false, false, true, false, false, 9},
+        in_16_bits({"int4_g32_f16", MORTISE_ENCODING_UNSIGNED, 4, 32, 1, 2}, MORTISE_ENCODING_F16),
+        in_16_bits({"int8_g32_f16", MORTISE_ENCODING_TWOS, 8, 32}, MORTISE_ENCODING_F16),
+        in_16_bits({"int4_act_order_bf16", MORTISE_ENCODING_OFFSET, 4, 64, 1, 3, true}, MORTISE_ENCODING_BF16),
+        in_16_bits({"fp4_g32_e8m0", MORTISE_ENCODING_E2M1, 4, 32}, MORTISE_ENCODING_E8M0),
+        in_16_bits({"fp8_g32_e8m0", MORTISE_ENCODING_E4M3, 8, 32}, MORTISE_ENCODING_E8M0),
         {"int4_act_order_low_rank", MORTISE_ENCODING_OFFSET, 4, 64, 1, 0, true, false, false, false, false, 8},
     };
     return all;
@@ -125,6 +135,20 @@ TEST_P(LinearTest, AgreesWithF64OnRaggedRowsAndColumns) {
 TEST_P(LinearTest, TakesSeveralPartsWithOneInput) {
     const Part q(format(), 64, 256, 5, true), k(format(), 24, 256, 6), v(format(), 16, 256, 7, true);
     check_group(level(), {&q, &k, &v}, {1, 2, 20});
+}
+
+TEST_P(LinearTest, ScalesTakeNoMoreBitsThanTheyHave) {
+    if (format().scale_as == MORTISE_ENCODING_F32) return;
+    Format wide = format();
+    wide.scale_as = MORTISE_ENCODING_F32;
+    const auto bytes = [&](const Format& tested) {
+        const Part part(tested, 96, 256, 1);
+        ProblemBox box;
+        box.inputs = {256}, box.outputs = {96}, box.parts = {&part.facts()};
+        return level().provider.table->packed_bytes(&box.finish(MORTISE_OP_LINEAR, 70, 2), 0);
+    };
+    const bool saves = level().provider.name != "reference";
+    EXPECT_EQ(bytes(wide) - bytes(format()), saves ? 96 * 256 / format().group * 2 : 0);
 }
 
 TEST_P(LinearTest, CarriesThePhaseOfAShard) {

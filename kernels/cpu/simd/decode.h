@@ -98,15 +98,22 @@ inline const uint8_t* panel_of(const Packing& packing, const uint8_t* packed, ui
     return packed + panel * packing.panel_bytes();
 }
 
-// Scales and offsets of group g of a panel.
-inline const float* scales_of(const Packing& packing, const uint8_t* panel, uint64_t g) {
+// What follows the codes of group g in its record: scales, unless they lie apart, then offsets.
+inline const float* tail_of(const Packing& packing, const uint8_t* panel, uint64_t g) {
     return reinterpret_cast<const float*>(panel + packing.end(g) * packing.column_bytes() + g * packing.tail_bytes());
+}
+
+inline F scale_of(const Packing& packing, const uint8_t* panel, uint64_t g) {
+    if (!packing.has_scale) return set(1);
+    if (!packing.scales_apart()) return load(tail_of(packing, panel, g));
+    const uint16_t* at = reinterpret_cast<const uint16_t*>(panel + packing.scales()) + g * panel_rows;
+    return (packing.scale_as == Kind::bf16 ? load_bf16(at) : load_f16(at)) * set(packing.unit());
 }
 
 // The offsets of a group whose scales are `scale`.
 inline F offsets_of(const Packing& packing, const uint8_t* panel, uint64_t g, F scale) {
     if (packing.has_zero) return (set(packing.centre) - load_bytes(panel + packing.zeros() + g * panel_rows)) * scale;
-    return packing.has_offset ? load(scales_of(packing, panel, g) + packing.has_scale * 16) : zero();
+    return packing.has_offset ? load(tail_of(packing, panel, g) + packing.scale_floats()) : zero();
 }
 
 inline uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
@@ -121,7 +128,7 @@ inline void decode_columns(const Packing& packing, const uint8_t* panel, uint64_
         const uint64_t g = packing.group_of(column), end = least(last, packing.end(g));
         const uint8_t* codes = panel + packing.record(g) + (column - packing.begin(g)) * packing.column_bytes();
         const bool scaled = !raw && packing.has_scale, shifted = !raw && packing.shifted();
-        const F scale = scaled ? load(scales_of(packing, panel, g)) : set(1);
+        const F scale = scaled ? scale_of(packing, panel, g) : set(1);
         const F offset = shifted ? offsets_of(packing, panel, g, scale) : zero();
         for (; column < end; column += Decoder<K>::step, codes += step_bytes<K>) {
             prefetch(codes + 1024);

@@ -27,7 +27,7 @@ inline void write_sums(F sums, float* y, uint64_t left, const Pass& pass, const 
 inline Pass pass_of(const Product& product, uint64_t panel, uint64_t first, uint64_t last) {
     const Packing& packing = *product.packing;
     const bool late = packing.row_scaled() && packing.has_scale;
-    const float* scale = late ? scales_of(packing, panel_of(packing, product.packed, panel), 0) : nullptr;
+    const float* scale = late ? tail_of(packing, panel_of(packing, product.packed, panel), 0) : nullptr;
     return {first == 0 && !product.adds, last == packing.padded, scale};
 }
 

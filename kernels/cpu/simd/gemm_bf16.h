@@ -26,7 +26,7 @@ inline __m512i join_pair(F even, F odd) {
 // Columns [first, last) of one panel as bf16 [column / 2][16][2].
 template <Kind K>
 void decode_panel_bf16(const Packing& packing, const uint8_t* panel, uint64_t first, uint64_t last, uint16_t* out) {
-    const bool raw = packing.row_scaled(), exact = packing.exact_bf16 && (raw || !packing.tail_bytes());
+    const bool raw = packing.row_scaled(), exact = packing.exact_bf16 && (raw || packing.plain());
     const auto at = [&](uint64_t column) { return out + (column - first) * panel_rows; };
     if (exact) {
         decode_columns<K>(packing, panel, first, last, raw, [&](uint64_t column, const F(&w)[Decoder<K>::step]) {

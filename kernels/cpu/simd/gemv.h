@@ -54,7 +54,7 @@ inline void add_stretch(const Packing& packing, const Decoder<K>& decoder, const
     const uint8_t* codes = panel + packing.record(g) + (k - packing.begin(g)) * packing.column_bytes();
     F part[Rows];
     stretch<K, Rows>(decoder, codes, inputs.x + k, inputs.stride, end - k, part);
-    const F scale = packing.has_scale ? load(scales_of(packing, panel, g)) : set(1);
+    const F scale = scale_of(packing, panel, g);
     for (int t = 0; t < Rows; t++) total[t] = fma(part[t], scale, total[t]);
     if (!packing.shifted() || end != packing.end(g)) return;
     const F offset = offsets_of(packing, panel, g, scale);
@@ -70,7 +70,7 @@ inline void gemv_rows_of(const Product& product, const Inputs& inputs, const flo
     for (uint64_t i = 0; i < per_stream; i++) {
         for (uint64_t s = 0; s < streams; s++) {  // what does not lie in the stream, one panel ahead
             const uint8_t* next = panel_of(packing, product.packed, least(product.first + s * per_stream + i + 1, product.last - 1));
-            for (uint64_t b = 0; b < packing.zero_bytes(); b += 64) prefetch(next + packing.zeros() + b);
+            for (uint64_t b = packing.scales(); b < packing.panel_bytes(); b += 64) prefetch(next + b);
         }
         F total[streams][Rows];
         for (auto& stream : total) {
