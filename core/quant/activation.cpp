@@ -92,34 +92,68 @@ float effective(const Activation& rule, float stored, float scale2) {
     return stored;
 }
 
-void quantize_codes(const Activation& rule, std::span<const float> x, QuantizedRun& run) {
-    run.codes.resize(x.size());
-    run.values.resize(x.size());
-    if (run.scale == 0) return;  // an all-zero run without a scale of its own
-    if (rule.encoding != MORTISE_ENCODING_TWOS) {
-        const float* values = code_values(rule.encoding);
-        for (size_t i = 0; i < x.size(); ++i) {
-            run.codes[i] = encode_element(rule.encoding, x[i] / run.scale, rule.ties_to_zero);
-            run.values[i] = values[run.codes[i]] * run.scale;
-        }
+// Values from -2^22 to 2^22 to the nearest integer, ties to even: the sum leaves no bit below one. NaN stays.
+float nearest_integer(float value) { return (value + 12582912.0f) - 12582912.0f; }
+
+// What a kernel sees of x: (code - zero) * scale.
+void quantize_values(const Activation& rule, float scale, float zero, std::span<float> x) {
+    if (scale == 0) {  // an all-zero run without a scale of its own
+        std::ranges::fill(x, 0.0f);
         return;
     }
-    Range range = code_range(rule);
-    for (size_t i = 0; i < x.size(); ++i) {
-        float q = x[i] / run.scale + run.zero;
-        if (std::isnan(q)) {
-            run.values[i] = q;
-            continue;
-        }
-        q = std::nearbyint(std::clamp(q, range.low, range.high));
-        run.codes[i] = static_cast<uint8_t>(static_cast<int8_t>(q));
-        run.values[i] = (q - run.zero) * run.scale;
+    if (rule.encoding != MORTISE_ENCODING_TWOS) {
+        const float* values = code_values(rule.encoding);
+        for (float& value : x) value = values[encode_element(rule.encoding, value / scale, rule.ties_to_zero)] * scale;
+        return;
+    }
+    const Range range = code_range(rule);
+    for (float& value : x) {
+        const float q = nearest_integer(std::clamp(value / scale + zero, range.low, range.high));
+        value = (q - zero) * scale;
     }
 }
 
+void quantize_codes(const Activation& rule, std::span<const float> x, QuantizedRun& run) {
+    run.codes.resize(x.size());
+    run.values.assign(x.begin(), x.end());
+    quantize_values(rule, run.scale, run.zero, run.values);
+    if (run.scale == 0) return;
+    const Range range = code_range(rule);
+    for (size_t i = 0; i < x.size(); ++i) {
+        if (rule.encoding != MORTISE_ENCODING_TWOS) {
+            run.codes[i] = encode_element(rule.encoding, x[i] / run.scale, rule.ties_to_zero);
+        } else if (const float q = x[i] / run.scale + run.zero; !std::isnan(q)) {
+            run.codes[i] = static_cast<uint8_t>(static_cast<int8_t>(nearest_integer(std::clamp(q, range.low, range.high))));
+        }
+    }
+}
+
+// Scale and zero point of one run: given ones, or what a dynamic rule takes from the data.
+void find_scale(const Activation& rule, std::span<const float> x, float scale2, QuantizedRun& run) {
+    if (!rule.dynamic) return;
+    if (!rule.asymmetric) {
+        run.stored = stored_scale(rule, largest_magnitude(x), scale2);
+        run.scale = effective(rule, run.stored, scale2);
+        run.zero = 0;
+        return;
+    }
+    float low = 0, high = 0;
+    for (float value : x) {
+        low = std::min(low, value);
+        high = std::max(high, value);
+    }
+    run.stored = stored_scale(rule, high - low, scale2);
+    run.scale = effective(rule, run.stored, scale2);
+    const Range range = code_range(rule);
+    const float offset = run.scale == 0 ? 0 : std::nearbyint(range.low - low / run.scale);
+    run.zero = std::clamp(offset, range.low, range.high);
+}
+
+// In place, without the codes and without allocation: kernels call this while they run.
 void quantize_into(const Activation& rule, std::span<float> x, float scale2, float scale, float zero) {
-    QuantizedRun run = quantize_run(rule, x, scale2, scale, zero);
-    std::ranges::copy(run.values, x.begin());
+    QuantizedRun run{.stored = scale, .scale = scale, .zero = zero, .codes = {}, .values = {}};
+    find_scale(rule, x, scale2, run);
+    quantize_values(rule, run.scale, run.zero, x);
 }
 
 void hadamard(float* x, uint32_t n) {
@@ -204,22 +238,7 @@ float round_to(uint32_t encoding, float value) {
 
 QuantizedRun quantize_run(const Activation& rule, std::span<const float> x, float scale2, float scale, float zero) {
     QuantizedRun run{.stored = scale, .scale = scale, .zero = zero, .codes = {}, .values = {}};
-    if (rule.dynamic && rule.asymmetric) {
-        float low = 0, high = 0;
-        for (float value : x) {
-            low = std::min(low, value);
-            high = std::max(high, value);
-        }
-        run.stored = stored_scale(rule, high - low, scale2);
-        run.scale = effective(rule, run.stored, scale2);
-        Range range = code_range(rule);
-        float offset = run.scale == 0 ? 0 : std::nearbyint(range.low - low / run.scale);
-        run.zero = std::clamp(offset, range.low, range.high);
-    } else if (rule.dynamic) {
-        run.stored = stored_scale(rule, largest_magnitude(x), scale2);
-        run.scale = effective(rule, run.stored, scale2);
-        run.zero = 0;
-    }
+    find_scale(rule, x, scale2, run);
     quantize_codes(rule, x, run);
     return run;
 }
