@@ -15,7 +15,8 @@ namespace {
 
 enum Role : uint32_t { gate = 0, up = 1, down = 2, roles = 3 };
 
-// Places in the workspace, in floats. A seat is one (input row, choice).
+// Places in the workspace, in floats. A seat is one (input row, choice); one of an expert of another bank is no
+// member's.
 struct Plan {
     uint64_t width, inner, seats;
     uint64_t experts, weights, hidden, threads, per_thread, total;
@@ -55,14 +56,14 @@ class Moe final : public Kernel {
     void run(const mortise_arguments& a, const mortise_team& team) override {
         choose(a, team);
         team.barrier(team.context);
-        for (uint32_t e = 0; e < op_.experts; e++) inner(a, team, e);
+        for (uint32_t e = 0; e < op_.members; e++) inner(a, team, e);
         team.barrier(team.context);
         const auto rows = sdk::share(plan_.width, 1, team.rank, team.size);
-        for (uint64_t t = 0; t < a.rows; t++) {
+        for (uint64_t t = 0; t < a.rows && !op_.accumulate; t++) {
             float* y = sdk::pointer<float>(a.outputs[0]) + t * plan_.width;
             std::memset(y + rows.begin, 0, (rows.end - rows.begin) * sizeof(float));
         }
-        for (uint32_t e = 0; e < op_.experts; e++) outer(a, team, e);
+        for (uint32_t e = 0; e < op_.members; e++) outer(a, team, e);
     }
 
   private:
@@ -84,7 +85,7 @@ class Moe final : public Kernel {
             double weights[sdk::most_chosen] = {};
             sdk::route(op_, sdk::pointer<const float>(a.inputs[1]) + t * op_.experts, chosen, weights);
             for (uint64_t k = 0; k < op_.top_k; k++) {
-                room(a, plan_.experts)[t * op_.top_k + k] = static_cast<float>(chosen[k]);
+                room(a, plan_.experts)[t * op_.top_k + k] = static_cast<float>(sdk::member_of(op_, chosen[k]));
                 room(a, plan_.weights)[t * op_.top_k + k] = static_cast<float>(weights[k]);
             }
         }
@@ -95,11 +96,7 @@ class Moe final : public Kernel {
         const mortise_spec& spec = *problem_.parts[role]->spec;
         if (!sdk::prepares_input(spec, problem_.activations)) return x;
         const uint64_t columns = problem_.parts[role]->columns;
-        mortise_extras extras = extras_[role];
-        if (extras.pre_scale) extras.pre_scale += expert * columns;
-        if (extras.input_scale) extras.input_scale += expert;
-        if (extras.input_zero_point) extras.input_zero_point += expert;
-        if (extras.input_scale2) extras.input_scale2 += expert;
+        const mortise_extras extras = sdk::extras_of(extras_[role], *problem_.parts[role], expert);
         sdk::host().prepare_input(&spec, &extras, problem_.activations, 1, columns, x, scratch);
         return scratch;
     }
@@ -165,30 +162,10 @@ class Moe final : public Kernel {
     std::vector<mortise_extras> extras_;
 };
 
-const char* why_not(const mortise_problem& problem) {
-    if (problem.n_parts != roles || problem.n_inputs != 2) return "needs one gate, one up and one down bank";
-    const sdk::MoeOp op = sdk::moe_op(problem);
-    if (op.top_k == 0 || op.top_k > op.experts || op.top_k > sdk::most_chosen) return "experts chosen outside 1 to 64";
-    if (op.routing < MORTISE_ROUTING_SOFTMAX_TOPK || op.routing > MORTISE_ROUTING_TOPK_SOFTMAX) return "unknown routing";
-    if (!sdk::act_known(op.act.style)) return "unknown activation style";
-    const auto bank = [&](Role role, uint64_t rows, uint64_t columns) {
-        const mortise_kernel_part& part = *problem.parts[role];
-        return part.experts == op.experts && part.rows == rows && part.columns == columns;
-    };
-    const uint64_t width = problem.input_widths[0], inner = problem.parts[gate]->rows;
-    if (!bank(gate, inner, width) || !bank(up, inner, width) || !bank(down, width, inner)) return "banks do not fit";
-    for (uint32_t i = 0; i < roles; i++) {
-        const mortise_spec& spec = *problem.parts[i]->spec;
-        if (sdk::find_field(spec, MORTISE_ROLE_LOW_RANK_A)) return "low-rank terms of experts";
-        if (sdk::prepares_rows_together(spec, problem.activations)) return "one input scale for all rows of an expert";
-    }
-    return nullptr;
-}
-
 }  // namespace
 
 void bid_moe(const mortise_problem& problem, mortise_bid& bid) {
-    const char* why = why_not(problem);
+    const char* why = sdk::why_not_moe(problem);
     answer(bid, "reference moe", why);
     if (!why) bid.workspace = plan_of(problem).total * sizeof(float);
 }

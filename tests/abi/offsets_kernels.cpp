@@ -26,7 +26,7 @@ OFFSET(mortise_kernel_part, has_bias, 68);
 OFFSET(mortise_kernel_part, row_scales_vary, 72);
 OFFSET(mortise_kernel_part, reserved, 76);
 
-AT_LEAST(mortise_problem, 88);
+AT_LEAST(mortise_problem, 104);
 OFFSET(mortise_problem, head, 0);
 OFFSET(mortise_problem, kind, 8);
 OFFSET(mortise_problem, gather, 12);
@@ -44,7 +44,8 @@ OFFSET(mortise_problem, max_rows, 72);
 OFFSET(mortise_problem, threads, 80);
 OFFSET(mortise_problem, device_kind, 84);
 OFFSET(mortise_problem, cache_flags, 88);
-OFFSET(mortise_problem, reserved, 92);
+OFFSET(mortise_problem, accumulate, 92);
+OFFSET(mortise_problem, members, 96);
 
 AT_LEAST(mortise_bid, 256);
 OFFSET(mortise_bid, head, 0);

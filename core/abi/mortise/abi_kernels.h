@@ -69,7 +69,8 @@ typedef struct mortise_problem {
     uint32_t threads;          /* of the team */
     uint32_t device_kind;
     uint32_t cache_flags;      /* ATTENTION: MORTISE_CACHE_*; 0 unless the encoding is quantized */
-    uint32_t reserved;
+    uint32_t accumulate;       /* MOE: 1 = adds to the output, where another bank of the layer has written */
+    const uint32_t* members;   /* MOE: [experts of a part] number of each in the layer, ascending; null = all of them */
 } mortise_problem;
 
 typedef struct mortise_bid {

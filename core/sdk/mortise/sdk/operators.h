@@ -149,7 +149,7 @@ inline double activate(const ActOp& op, double x) {
     }
 }
 
-// Effect: act(gate) * up. The clamped style (gpt-oss): gate <= limit, |up| <= limit,
+// Effect: act(gate) * up. The clamped style: gate <= limit, |up| <= limit,
 // (up + 1) * gate * sigmoid(1.702 * gate).
 inline double activate_pair(const ActOp& op, double gate, double up) {
     if (op.style != MORTISE_STYLE_SWIGLU_CLAMPED) return activate(op, gate) * up;
@@ -162,19 +162,56 @@ inline double activate_pair(const ActOp& op, double gate, double up) {
 
 // MOE: parts are gate, up and down banks; y = sum over the chosen experts e of weight_e * down_e(act(gate_e(x), up_e(x))).
 struct MoeOp {
-    uint64_t experts, top_k;
-    uint32_t routing;  // MORTISE_ROUTING_*
+    uint64_t experts, top_k;  // of the layer
+    uint64_t members;         // experts that this bank holds
+    const uint32_t* numbers;  // [members] what they are called in the layer, ascending; null = all
+    bool accumulate;          // adds to the output
+    uint32_t routing;         // MORTISE_ROUTING_*
     ActOp act;
 };
 inline constexpr uint64_t most_chosen = 64;
+inline constexpr uint32_t no_member = 0xffffffffu;
 
 inline MoeOp moe_op(const mortise_problem& problem) {
     MoeOp op;
     op.experts = problem.n_inputs > 1 ? problem.input_widths[1] : 0;
     op.top_k = static_cast<uint64_t>(int_attr(problem, MORTISE_ATTR_TOP_K));
+    op.members = problem.n_parts > 0 ? problem.parts[0]->experts : 0;
+    const bool knows = MORTISE_HAS(&problem, mortise_problem, members);
+    op.numbers = knows ? problem.members : nullptr;
+    op.accumulate = knows && problem.accumulate != 0;
     op.routing = static_cast<uint32_t>(int_attr(problem, MORTISE_ATTR_ROUTING));
     op.act = act_op(problem);
     return op;
+}
+
+// Effect: the place of an expert in the bank; no_member when it is in another one.
+inline uint32_t member_of(const MoeOp& op, uint32_t expert) {
+    if (!op.numbers) return expert;
+    uint64_t low = 0, high = op.members;
+    while (low < high) {
+        const uint64_t middle = (low + high) / 2;
+        if (op.numbers[middle] < expert) low = middle + 1;
+        else high = middle;
+    }
+    return low < op.members && op.numbers[low] == expert ? static_cast<uint32_t>(low) : no_member;
+}
+
+// Effect: what belongs to one expert of a bank.
+inline mortise_extras extras_of(const mortise_extras& bank, const mortise_kernel_part& part, uint64_t expert) {
+    mortise_extras one = bank;
+    const auto skip = [&](const float*& array, uint64_t size) {
+        if (array) array += expert * size;
+    };
+    skip(one.bias, part.rows);
+    skip(one.pre_scale, part.columns);
+    skip(one.low_rank_a, bank.low_rank * part.columns);
+    skip(one.low_rank_b, bank.low_rank * part.rows);
+    skip(one.input_scale, 1);
+    skip(one.input_zero_point, 1);
+    skip(one.input_scale2, 1);
+    skip(one.cast_scale, 1);
+    return one;
 }
 
 // Effect: the chosen experts, best first, the lower index among equals, and their weights.
@@ -227,6 +264,25 @@ inline bool same_activation(const mortise_spec& a, const mortise_spec& b) {
 inline bool prepares_rows_together(const mortise_spec& spec, uint32_t activations) {
     return activations != MORTISE_ACTIVATIONS_EXACT && spec.activation.dynamic != 0 &&
            spec.activation.granularity == MORTISE_ACTIVATION_TENSOR;
+}
+
+// Effect: why a MOE problem is none, or asks for what no bank does; null when it is fine.
+inline const char* why_not_moe(const mortise_problem& problem) {
+    if (problem.n_parts != 3 || problem.n_inputs != 2) return "needs one gate, one up and one down bank";
+    const MoeOp op = moe_op(problem);
+    if (op.top_k == 0 || op.top_k > op.experts || op.top_k > most_chosen) return "experts chosen outside 1 to 64";
+    if (op.routing < MORTISE_ROUTING_SOFTMAX_TOPK || op.routing > MORTISE_ROUTING_TOPK_SOFTMAX) return "unknown routing";
+    if (!act_known(op.act.style)) return "unknown activation style";
+    if (op.members > op.experts || (!op.numbers && op.members != op.experts)) return "a bank of other experts than the router's";
+    const uint64_t width = problem.input_widths[0], inner = problem.parts[0]->rows;
+    for (uint32_t i = 0; i < problem.n_parts; i++) {
+        const mortise_kernel_part& part = *problem.parts[i];
+        const bool last = i == 2;
+        if (part.experts != op.members || part.rows != (last ? width : inner) || part.columns != (last ? inner : width)) return "banks do not fit";
+        if (find_field(*part.spec, MORTISE_ROLE_LOW_RANK_A)) return "low-rank terms of experts";
+        if (prepares_rows_together(*part.spec, problem.activations)) return "one input scale for all rows of an expert";
+    }
+    return nullptr;
 }
 
 // Effect: number of column groups that the rank's columns touch.
