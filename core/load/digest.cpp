@@ -160,7 +160,7 @@ Status Digesting::digest_part(uint32_t p) {
     for (uint64_t e = 0; e < part.experts; ++e) {
         const quant::Extras mine = share_of(extras, e, part.experts);
         const plan::Source& source = source_of(e);
-        parts_[p].push_back({fill_expert(part.name, e), part.rows, part.columns, source.plain, specs[e].finish(mine),
+        parts_[p].push_back({fill_expert(part.name, part.number(e)), part.rows, part.columns, source.plain, specs[e].finish(mine),
                              values[e].finish(), quant::activation_digest(source.spec, mine)});
     }
     return {};

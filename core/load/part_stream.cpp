@@ -118,12 +118,14 @@ Status stream_part(const Origin& origin, uint32_t part_id, const StreamOptions& 
         SourceReader::Options reading{part.first_column, part.n_columns, options.cast, options.team};
         MORTISE_TRY(auto reader, SourceReader::open(origin, ledger, part.sources[s], reading));
         const uint64_t experts = part.sources.size() == 1 ? part.experts : 1;
+        const bool stacked = reader->spec().extent.experts > 1;
         for (uint64_t e = 0; e < experts; ++e) {
-            MORTISE_CHECK(reader->select_expert(e));
+            const uint64_t from = stacked ? part.number(e) : 0;
+            MORTISE_CHECK(reader->select_expert(from));
             Tiles tiles(*reader, rows, options, consume);
-            MORTISE_CHECK(tiles.run(e, s + e));
+            MORTISE_CHECK(tiles.run(from, s + e));
             elements += tiles.elements();
-            if (options.extras) MORTISE_CHECK(add_extras(*reader, part, rows, e, *options.extras));
+            if (options.extras) MORTISE_CHECK(add_extras(*reader, part, rows, from, *options.extras));
         }
         reader->codes_done();
     }

@@ -73,6 +73,7 @@ Arena arrange(const model::ModuleTree& tree, const std::vector<Step>& steps, uin
         if (arena.in_tail(s)) break;
         std::erase_if(live, [&](const auto& entry) { return entry.second != none && entry.second < s; });
         for (uint32_t value : steps[s].outputs) {
+            if (arena.offsets[value] != Arena::outside) continue;  // a later bank of experts adds to it
             std::vector<Piece> used;
             used.reserve(live.size());
             for (const auto& entry : live) used.push_back(entry.first);

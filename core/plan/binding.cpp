@@ -15,7 +15,7 @@ struct Want {
     uint32_t op = none, kind = 0;
     PartIds parts;
     std::vector<uint32_t> outputs;
-    bool gather = false;
+    bool gather = false, accumulate = false;
 };
 
 class Binder {
@@ -54,6 +54,8 @@ std::shared_ptr<const KernelProblem> Binder::problem_of(const Want& want) const 
     }
     ProblemFacts facts{.activations = options_.activations, .max_rows = plan_.max_rows, .threads = options_.threads};
     facts.gather = want.gather;
+    facts.accumulate = want.accumulate;
+    if (op.kind == MORTISE_OP_MOE) facts.members = plan_.parts[want.parts[0]].members;
     if (op.kind == MORTISE_OP_ATTENTION)
         for (const CachePlan& cache : plan_.caches)
             if (cache.layer == static_cast<uint32_t>(op.integer(MORTISE_ATTR_LAYER))) facts.cache_encoding = cache.encoding;
@@ -120,6 +122,15 @@ PartIds parts_of(const std::map<uint32_t, PartIds>& parts_of_weight, const model
     return parts;
 }
 
+// One want for each bank of a mixture: gate, up and down of the same experts.
+std::vector<Want> banks_of(const std::map<uint32_t, PartIds>& parts_of_weight, uint32_t o, const model::Op& op) {
+    const PartIds &inner = parts_of_weight.at(op.weights[0]), &down = parts_of_weight.at(op.weights[1]);
+    std::vector<Want> banks;
+    for (size_t b = 0; b < down.size(); ++b)
+        banks.push_back({o, op.kind, {inner[2 * b], inner[2 * b + 1], down[b]}, op.outputs, false, b > 0});
+    return banks;
+}
+
 std::vector<uint32_t> vectors_of(const LoadPlan& plan, const model::Op& op) {
     std::vector<uint32_t> vectors;
     for (uint32_t weight : op.weights)
@@ -150,6 +161,10 @@ Status bind_kernels(const Options& options, std::span<const Provider> providers,
     };
     for (uint32_t o = 0; o < plan.tree.ops.size(); ++o) {
         const model::Op& op = plan.tree.ops[o];
+        if (op.kind == MORTISE_OP_MOE) {
+            for (const Want& bank : banks_of(parts_of_weight, o, op)) step(bank);
+            continue;
+        }
         const Want whole{o, op.kind, parts_of(parts_of_weight, op), op.outputs};
         const bool splittable = op.kind == MORTISE_OP_LINEAR && whole.parts.size() > 1;
         if (!splittable || binder.fits(whole)) {

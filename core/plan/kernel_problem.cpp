@@ -55,6 +55,9 @@ std::shared_ptr<const KernelProblem> KernelProblem::make(uint32_t kind, const mo
     abi.max_rows = facts.max_rows;
     abi.threads = facts.threads;
     abi.device_kind = facts.device_kind;
+    p->members_ = facts.members;
+    abi.members = p->members_.empty() ? nullptr : p->members_.data();
+    abi.accumulate = facts.accumulate;
     return p;
 }
 

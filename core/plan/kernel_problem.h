@@ -26,6 +26,8 @@ struct ProblemFacts {
     uint32_t threads = 1;
     uint32_t device_kind = MORTISE_DEVICE_CPU;
     bool gather = false;
+    std::vector<uint32_t> members;  // of a bank that holds some experts of a layer
+    bool accumulate = false;        // adds to what another bank has written
 };
 
 class KernelProblem {
@@ -48,6 +50,7 @@ class KernelProblem {
     std::vector<model::Attribute> attributes_;
     std::vector<mortise_attr> abi_attributes_;
     std::vector<uint64_t> input_widths_, output_widths_;
+    std::vector<uint32_t> members_;
     std::vector<std::unique_ptr<quant::AbiSpec>> specs_;
     std::vector<mortise_kernel_part> parts_;
     std::vector<const mortise_kernel_part*> part_pointers_;

@@ -92,12 +92,15 @@ struct PartPlan {
     std::string name;               // canonical
     uint32_t weight = none;         // in the module tree
     std::vector<uint32_t> sources;  // one, or one per expert
+    std::vector<uint32_t> members;  // numbers of the experts, when they are some of the layer's; empty = all
     model::RowMap rows_on_disk;     // part row -> row of the source
-    uint64_t experts = 1, rows = 0, columns = 0;     // of the whole part
+    uint64_t experts = 1, rows = 0, columns = 0;     // of the whole part; experts that this bank holds
     uint64_t first_row = 0, n_rows = 0;              // this rank's rows
     uint64_t first_column = 0, n_columns = 0;        // this rank's columns
     bool has_bias = false;
     std::vector<uint32_t> parameters;                // indexes of its parameters
+    // The number in its layer of the bank's i-th expert.
+    uint64_t number(uint64_t i) const { return members.empty() ? i : members[i]; }
 };
 
 // A norm weight or the like: f32 in memory.

@@ -95,7 +95,8 @@ uint32_t parameter_of(Resolver& r, uint32_t part_id, const quant::Field& field, 
     return id;
 }
 
-void add_source_moves(Resolver& r, uint32_t part_id, uint64_t expert, uint64_t experts, const Source& source) {
+// Experts [expert, expert + experts) of the part come from as many of the source, `from` on.
+void add_source_moves(Resolver& r, uint32_t part_id, uint64_t expert, uint64_t experts, const Source& source, uint64_t from = 0) {
     const PartPlan& part = r.plan.parts[part_id];
     const Span rows = source_rows(part), columns{part.first_column, part.first_column + part.n_columns};
     for (size_t f = 0; f < source.spec.fields.size(); ++f) {
@@ -105,11 +106,11 @@ void add_source_moves(Resolver& r, uint32_t part_id, uint64_t expert, uint64_t e
         if (source.tensors[f] == none && field.role == MORTISE_ROLE_BIAS && !part.has_bias) continue;
         // A field that serves all experts of a stack is moved for each.
         const uint32_t parameter = parameter_of(r, part_id, field, need);
-        const uint64_t of_source = std::min<uint64_t>(field.extent.experts, experts);
+        const uint64_t of_source = std::min<uint64_t>(field.extent.experts, experts), first = field.extent.experts > 1 ? from : 0;
         Move move{.tensor = source.tensors[f], .parameter = parameter};
         move.destination = {{expert, 0, 0}, {expert + experts, need.rows.end - need.rows.begin, need.columns.end - need.columns.begin}};
         if (move.tensor == none) continue;  // optional and absent: the default stands
-        move.source = {{0, need.rows.begin, need.columns.begin}, {of_source, need.rows.end, need.columns.end}};
+        move.source = {{first, need.rows.begin, need.columns.begin}, {first + of_source, need.rows.end, need.columns.end}};
         move.transforms = transforms_of(field, r.catalog().tensors()[move.tensor].dtype, need);
         r.plan.moves.push_back(std::move(move));
     }
@@ -125,10 +126,15 @@ uint32_t add_part(Resolver& r, PartPlan part) {
 }
 
 void add_moves(Resolver& r, uint32_t part_id) {
-    const std::vector<uint32_t> sources = r.plan.parts[part_id].sources;
+    const std::vector<uint32_t> sources = r.plan.parts[part_id].sources, members = r.plan.parts[part_id].members;
     const uint64_t experts = r.plan.parts[part_id].experts;
-    for (size_t s = 0; s < sources.size(); ++s)
-        if (sources[s] != none) add_source_moves(r, part_id, s, sources.size() == 1 ? experts : 1, r.plan.sources[sources[s]]);
+    for (size_t s = 0; s < sources.size(); ++s) {
+        if (sources[s] == none) continue;
+        const Source& source = r.plan.sources[sources[s]];
+        const bool some = source.spec.extent.experts > 1 && !members.empty();  // of a stack
+        for (uint64_t e = 0; some && e < experts; ++e) add_source_moves(r, part_id, e, 1, source, members[e]);
+        if (!some) add_source_moves(r, part_id, s, sources.size() == 1 ? experts : 1, source);
+    }
 }
 
 }  // namespace mortise::plan

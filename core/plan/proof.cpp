@@ -54,6 +54,14 @@ uint64_t covered(const std::vector<Box>& boxes) {
     return sum;
 }
 
+// Effect: adds the weights of this rank's part; banks of one layer share a name and hold experts of their own.
+void add_weights(const PartPlan& part, std::vector<Box>& boxes) {
+    const uint64_t pieces = part.members.empty() ? 1 : part.members.size(), experts = part.experts / pieces;
+    for (uint64_t i = 0; i < pieces; ++i)
+        boxes.push_back({{part.number(i), part.first_row, part.first_column},
+                         {part.number(i) + experts, part.first_row + part.n_rows, part.first_column + part.n_columns}});
+}
+
 Problem broken(std::string what, std::string subject, std::string expected, std::string found) {
     return {.code = Code::plan_incomplete,
             .what = std::move(what),
@@ -185,16 +193,14 @@ Status prove_union(const std::vector<const LoadPlan*>& ranks, const LoadPlan& wh
                                 std::to_string(got) + " elements"));
     }
     // Every weight of a part is on some rank.
-    std::map<std::string, std::vector<Box>> shares;
+    std::map<std::string, std::vector<Box>> want, got;
+    for (const PartPlan& part : whole.parts) add_weights(part, want[part.name]);
     for (const LoadPlan* rank : ranks)
-        for (const PartPlan& part : rank->parts)
-            shares[part.name].push_back({{0, part.first_row, part.first_column},
-                                         {part.experts, part.first_row + part.n_rows, part.first_column + part.n_columns}});
-    for (const PartPlan& part : whole.parts)
-        if (covered(shares[part.name]) != part.experts * part.rows * part.columns)
-            problems.add(broken("the ranks together do not hold a part whole", part.name,
-                                std::to_string(part.experts * part.rows * part.columns) + " weights",
-                                std::to_string(covered(shares[part.name])) + " weights"));
+        for (const PartPlan& part : rank->parts) add_weights(part, got[part.name]);
+    for (const auto& [name, boxes] : want)
+        if (covered(boxes) != covered(got[name]))
+            problems.add(broken("the ranks together do not hold a part whole", name, std::to_string(covered(boxes)) + " weights",
+                                std::to_string(covered(got[name])) + " weights"));
     return std::move(problems).status();
 }
 

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <optional>
 
 #include "base/json.h"
 #include "base/text.h"
+#include "plan/names.h"
 #include "plan/slow.h"
 
 namespace mortise::plan {
@@ -102,19 +104,43 @@ void memory(Out out, const LoadPlan& plan) {
                    human_bytes(m.activations), human_bytes(m.workspace), human_bytes(m.load_buffers));
 }
 
-const Source* find_module(const LoadPlan& plan, const std::string& name, const PartPlan** part) {
-    for (const PartPlan& each : plan.parts)
-        if (each.name == name && !each.sources.empty()) {
-            *part = &each;
-            return &plan.sources[each.sources[0]];
-        }
-    for (const Source& source : plan.sources) {
-        if (source.name != name && source.canonical != name) continue;
-        for (const PartPlan& each : plan.parts)
-            if (!each.sources.empty() && &plan.sources[each.sources[0]] == &source) *part = &each;
-        return &source;
+// A module or part that was asked for by name.
+struct Asked {
+    const Source* source = nullptr;
+    const PartPlan* part = nullptr;
+    std::optional<uint64_t> expert;  // of the part: place in its bank
+};
+
+// The place in the bank of the expert that `name` means, as in "experts.7.up_proj".
+std::optional<uint64_t> expert_of(const PartPlan& part, const std::string& name) {
+    const size_t hole = part.name.find("{e}");
+    if (hole == std::string::npos) return std::nullopt;
+    for (uint64_t i = 0; i < part.experts; ++i)
+        if (fill(part.name, "{e}", std::to_string(part.number(i))) == name) return i;
+    return std::nullopt;
+}
+
+Asked find_module(const LoadPlan& plan, const std::string& name) {
+    for (const PartPlan& part : plan.parts) {
+        if (part.sources.empty()) continue;
+        const auto expert = expert_of(part, name);
+        if (part.name != name && !expert) continue;
+        return {&plan.sources[part.sources[expert && part.sources.size() > 1 ? *expert : 0]], &part, expert};
     }
-    return nullptr;
+    for (uint32_t s = 0; s < plan.sources.size(); ++s) {
+        if (plan.sources[s].name != name && plan.sources[s].canonical != name) continue;
+        Asked asked{&plan.sources[s], nullptr, {}};
+        for (const PartPlan& part : plan.parts)
+            if (std::ranges::find(part.sources, s) != part.sources.end()) asked.part = &part;
+        return asked;
+    }
+    return {};
+}
+
+// Is the move one of what was asked for?
+bool concerns(const Asked& asked, const Move& move) {
+    if (!asked.part || std::ranges::find(asked.part->parameters, move.parameter) == asked.part->parameters.end()) return false;
+    return !asked.expert || (move.destination.begin[0] <= *asked.expert && *asked.expert < move.destination.end[0]);
 }
 
 Error unknown(const LoadPlan& plan, const std::string& name) {
@@ -135,12 +161,12 @@ const KernelPlan* kernel_of(const LoadPlan& plan, const PartPlan* part) {
     return nullptr;
 }
 
-void moves_json(json::Writer& w, const Planned& planned, const PartPlan* only) {
+void moves_json(json::Writer& w, const Planned& planned, const Asked* only) {
     const LoadPlan& plan = planned.plan();
     w.key("moves").begin_array();
     for (const Move& move : plan.moves) {
         const Parameter& parameter = plan.parameters[move.parameter];
-        if (only && parameter.owner != only->name) continue;
+        if (only && !concerns(*only, move)) continue;
         w.begin_object().key("tensor").value(planned.checkpoint().catalog.tensors()[move.tensor].name);
         w.key("source").value(to_string(move.source)).key("transforms").begin_array();
         for (Transform transform : move.transforms) w.value(name(transform));
@@ -240,8 +266,8 @@ std::string plan_json(const Planned& planned) {
 
 Result<std::string> explain_text(const Planned& planned, const std::string& wanted) {
     const LoadPlan& plan = planned.plan();
-    const PartPlan* part = nullptr;
-    const Source* source = find_module(plan, wanted, &part);
+    const Asked asked = find_module(plan, wanted);
+    const auto [source, part, expert] = asked;
     if (!source) return std::unexpected(unknown(plan, wanted));
     std::string text;
     const Out out = std::back_inserter(text);
@@ -262,7 +288,7 @@ Result<std::string> explain_text(const Planned& planned, const std::string& want
     }
     for (const Move& move : plan.moves) {
         const Parameter& parameter = plan.parameters[move.parameter];
-        if (!part || parameter.owner != part->name) continue;
+        if (!concerns(asked, move)) continue;
         std::string transforms;
         for (Transform transform : move.transforms) transforms += (transforms.empty() ? "" : ", ") + std::string(name(transform));
         fmt::format_to(out, "  move     {} {} -> {} {} {}\n", planned.checkpoint().catalog.tensors()[move.tensor].name, to_string(move.source),
@@ -275,14 +301,13 @@ Result<std::string> explain_text(const Planned& planned, const std::string& want
 }
 
 Result<std::string> explain_json(const Planned& planned, const std::string& wanted) {
-    const PartPlan* part = nullptr;
-    const Source* source = find_module(planned.plan(), wanted, &part);
-    if (!source) return std::unexpected(unknown(planned.plan(), wanted));
+    const Asked asked = find_module(planned.plan(), wanted);
+    if (!asked.source) return std::unexpected(unknown(planned.plan(), wanted));
     json::Writer w(1);
     w.begin_object().key("version").value(1).key("name").value(wanted).key("scheme").value(planned.plan().scheme);
-    source_json(w, planned, *source);
-    if (part) moves_json(w, planned, part);
-    if (const KernelPlan* kernel = kernel_of(planned.plan(), part)) kernel_json(w, *kernel);
+    source_json(w, planned, *asked.source);
+    if (asked.part) moves_json(w, planned, &asked);
+    if (const KernelPlan* kernel = kernel_of(planned.plan(), asked.part)) kernel_json(w, *kernel);
     w.end_object();
     return w.take();
 }

@@ -30,7 +30,10 @@ struct Resolver {
 };
 
 void resolve_weights(Resolver& r);
-// Part of resolve_weights: heads and embeddings that share a table.
+// Parts of resolve_weights: a linear; the banks of every mixture of experts, where experts whose specs differ in
+// more than their data become banks of their own; heads and embeddings that share a table.
+void resolve_linear(Resolver& r, uint32_t weight, const model::Linear& linear);
+void resolve_banks(Resolver& r);
 void resolve_ties(Resolver& r);
 // Effect: true iff weight `head` is a quantized copy beside a float embedding of a model whose config ties
 // them; then its tensors are dropped together and the embedding serves both.

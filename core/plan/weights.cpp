@@ -17,119 +17,6 @@ void missing(Resolver& r, const std::string& name) {
                            .fix = "the download is incomplete, or config.json belongs to another model"});
 }
 
-// How the parts of a linear are found: each by itself, or all in one fused module.
-struct Found {
-    bool separate = false;
-    const model::Fusion* fusion = nullptr;
-};
-
-// The module on disk that shows whether a spelling is used; for members of a bank, the first.
-std::string evidence(const Resolver& r, const std::string& pattern) {
-    return fill(r.names.on_disk(pattern).name, "{e}", "0");
-}
-
-bool has_members(const std::string& pattern) { return pattern.find("{e}") != std::string::npos; }
-
-Found find_linear(Resolver& r, const model::Linear& linear) {
-    Found found;
-    std::vector<std::string> absent, present;
-    for (const model::Part& part : linear.parts) {
-        (has_weights(r, evidence(r, part.name)) ? present : absent).push_back(fill(part.name, "{e}", "0"));
-    }
-    for (const model::Fusion& fusion : linear.fusions)
-        if (has_weights(r, evidence(r, fusion.name))) {
-            if (found.fusion || !present.empty())
-                r.problems.add(Problem{.code = Code::tensor_duplicate_source,
-                                       .what = "two spellings of one linear are both present",
-                                       .file = r.checkpoint.path,
-                                       .tensor = fusion.name,
-                                       .expected = "the fused tensor or its parts",
-                                       .found = fusion.name + " and " + (present.empty() ? found.fusion->name : present[0])});
-            found.fusion = &fusion;
-        }
-    if (found.fusion) return found;
-    if (present.empty() && linear.head) return found;  // ties decide
-    for (const std::string& name : absent) missing(r, name);
-    found.separate = absent.empty();
-    return found;
-}
-
-}  // namespace
-
-ModuleQuery query_of(const Resolver& r, const std::string& canonical, const model::Linear& linear, uint64_t rows) {
-    ModuleQuery query;
-    query.canonical = canonical;
-    query.name = r.names.on_disk(canonical).name;
-    query.kind = linear.head ? MORTISE_MODULE_HEAD : MORTISE_MODULE_LINEAR;
-    query.rows = rows;
-    query.columns = linear.columns;
-    return query;
-}
-
-namespace {
-
-// The sources of part `p`: one, or one per expert.
-std::vector<uint32_t> sources_of(Resolver& r, const model::Linear& linear, size_t p, const Found& found) {
-    const model::Part& part = linear.parts[p];
-    const std::string& pattern = found.fusion ? found.fusion->name : part.name;
-    const std::string disk = r.names.on_disk(pattern).name;
-    const bool apart = has_members(disk);  // a tensor for each expert, or one stack of all
-    std::vector<uint32_t> out;
-    for (uint64_t e = 0; e < (apart ? linear.experts : 1); ++e) {
-        const auto member = [&](const std::string& name) { return apart ? fill(name, "{e}", std::to_string(e)) : name; };
-        ModuleQuery query = query_of(r, member(pattern), linear, found.fusion ? found.fusion->rows : part.rows);
-        query.name = member(disk);
-        query.experts = apart ? 1 : linear.experts;
-        query.has_bias = part.bias;
-        query.transposed = found.fusion && found.fusion->transposed;
-        for (const model::Part& each : linear.parts) {
-            if (!found.fusion && &each != &part) continue;
-            query.part_names.push_back(member(each.name));
-            query.part_rows.push_back(each.rows);
-        }
-        out.push_back(find_source(r, query));
-    }
-    return out;
-}
-
-model::RowMap rows_on_disk(Resolver& r, const model::Linear& linear, size_t p, const Found& found) {
-    if (found.fusion) return found.fusion->maps[p];
-    const auto disk = r.names.on_disk(linear.parts[p].name);
-    return disk.rows ? *disk.rows : model::RowMap{};
-}
-
-void resolve_linear(Resolver& r, uint32_t weight, const model::Linear& linear) {
-    const Found found = find_linear(r, linear);
-    if (!found.separate && !found.fusion) return;
-    uint64_t most_units = 0;
-    for (const model::Part& part : linear.parts) most_units = std::max(most_units, part.units);
-    for (size_t p = 0; p < linear.parts.size(); ++p) {
-        const model::Part& part = linear.parts[p];
-        PartPlan plan{.name = part.name, .weight = weight, .experts = linear.experts, .rows = part.rows, .columns = linear.columns};
-        plan.sources = sources_of(r, linear, p, found);
-        plan.rows_on_disk = rows_on_disk(r, linear, p, found);
-        plan.has_bias = part.bias;
-        plan.n_rows = part.rows;
-        plan.n_columns = linear.columns;
-        const auto& o = r.options;
-        Result<Range> range = linear.partition == model::Partition::row
-                                  ? share(linear.columns, linear.column_units, linear.column_units, o.rank, o.size, part.name)
-                                  : share(part.rows, part.units, most_units, o.rank, o.size, part.name);
-        if (linear.partition == model::Partition::replicated || linear.head) {
-            // whole on every rank
-        } else if (!range) {
-            r.problems.add(range.error());
-        } else if (linear.partition == model::Partition::row) {
-            plan.first_column = range->first;
-            plan.n_columns = range->count;
-        } else {
-            plan.first_row = range->first;
-            plan.n_rows = range->count;
-        }
-        r.parts_of_weight[weight].push_back(add_part(r, std::move(plan)));
-    }
-}
-
 void resolve_embedding(Resolver& r, uint32_t weight, const model::Embedding& embedding) {
     const std::string disk = r.names.on_disk(embedding.name).name;
     if (!has_weights(r, disk)) return;  // ties decide
@@ -217,9 +104,10 @@ void resolve_weights(Resolver& r) {
         if (const auto* embedding = std::get_if<model::Embedding>(&weights[w])) resolve_embedding(r, w, *embedding);
     for (uint32_t w = 0; w < weights.size(); ++w) {
         if (const auto* linear = std::get_if<model::Linear>(&weights[w]); linear && !drop_redundant_head(r, w))
-            resolve_linear(r, w, *linear);
+            if (linear->experts == 1) resolve_linear(r, w, *linear);
         if (const auto* vector = std::get_if<model::Vector>(&weights[w])) resolve_vector(r, w, *vector);
     }
+    resolve_banks(r);
     resolve_ties(r);
 }
 
