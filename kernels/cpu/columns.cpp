@@ -1,6 +1,7 @@
 #include "columns.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace mortise::cpu {
 namespace {
@@ -25,6 +26,19 @@ ColumnOrder order_columns(uint64_t columns, uint64_t groups, const std::function
 
 uint64_t most_places(uint64_t columns, uint64_t groups) {
     return up(columns + (place_step - 1) * std::min(columns, groups), column_step);
+}
+
+void arrange(const Packing& packing, const float* x, float* out, float* spare) {
+    const uint64_t columns = packing.columns;
+    if (!packing.order) {
+        std::memmove(out, x, columns * sizeof(float));
+        std::memset(out + columns, 0, (packing.padded - columns) * sizeof(float));
+        return;
+    }
+    std::memcpy(spare, x, columns * sizeof(float));
+    for (uint64_t k = 0; k < packing.padded; k++) {
+        out[k] = packing.order[k] == no_column ? 0.0f : spare[packing.order[k]];
+    }
 }
 
 }  // namespace mortise::cpu

@@ -20,4 +20,7 @@ ColumnOrder order_columns(uint64_t columns, uint64_t groups, const std::function
 // Effect: the most places that order_columns needs, whatever the groups are.
 uint64_t most_places(uint64_t columns, uint64_t groups);
 
+// Effect: one input row in packed order and padded. spare: [columns], for a row that lies where the result will.
+void arrange(const Packing& packing, const float* x, float* out, float* spare);
+
 }  // namespace mortise::cpu

@@ -1,29 +1,14 @@
 #include "inputs.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 
 #include "mortise/sdk/host.h"
+#include "token_factor.h"
 
 namespace mortise::cpu {
 namespace {
 
 constexpr uint32_t no_slot = ~0u;
-
-// Effect: one row in packed order and padded. spare: [columns], for a row that lies where the result will.
-void arrange(const Packing& packing, const float* x, float* out, float* spare) {
-    const uint64_t columns = packing.columns;
-    if (!packing.order) {
-        std::memmove(out, x, columns * sizeof(float));
-        std::memset(out + columns, 0, (packing.padded - columns) * sizeof(float));
-        return;
-    }
-    std::memcpy(spare, x, columns * sizeof(float));
-    for (uint64_t k = 0; k < packing.padded; k++) {
-        out[k] = packing.order[k] == no_column ? 0.0f : spare[packing.order[k]];
-    }
-}
 
 }  // namespace
 
@@ -141,26 +126,12 @@ void GroupInputs::fill(const mortise_arguments& a, const mortise_extras& extras,
     if (splits_rows(part)) split(a, index, rows);
 }
 
-// Inputs that were quantized per token to 8-bit floats are codes times one factor per row. The codes are exact
-// in bf16, their products with the factor are not: the factor is taken out here and put back on the result.
-// The largest code of a row is the largest value of its kind, which gives the factor to within one rounding.
-bool GroupInputs::splits_rows(uint32_t part) const {
-    const mortise_activation& rule = spec(part).activation;
-    return prepares(part) && problem_.activations != MORTISE_ACTIVATIONS_EXACT &&
-           rule.granularity == MORTISE_ACTIVATION_TOKEN && rule.dynamic != 0 && rule.asymmetric == 0 &&
-           rule.encoding == MORTISE_ENCODING_E4M3 && rule.second_level == 0;
-}
+bool GroupInputs::splits_rows(uint32_t part) const { return splits_token_factor(spec(part), problem_.activations); }
 
 void GroupInputs::split(const mortise_arguments& a, uint32_t index, sdk::Share rows) const {
-    constexpr float largest_code = 448;
     const uint64_t padded = parts_[owners_[index]]->packing().padded;
     for (uint64_t row = rows.begin; row < rows.end; row++) {
-        float* x = slot(a, index) + row * padded;
-        float largest = 0;
-        for (uint64_t k = 0; k < padded; k++) largest = std::max(largest, std::fabs(x[k]));
-        const float factor = largest > 0 ? largest / largest_code : 1.0f;
-        slot_factors(a, index)[row] = factor;
-        for (uint64_t k = 0; k < padded; k++) x[k] /= factor;
+        slot_factors(a, index)[row] = take_token_factor(slot(a, index) + row * padded, padded);
     }
 }
 

@@ -27,6 +27,10 @@ void bid_linear(const mortise_problem& problem, const Backend& backend, mortise_
 uint64_t packed_bytes_linear(const mortise_problem& problem, uint32_t part);
 Kernel* make_linear(const mortise_problem& problem, const Backend& backend);
 
+void bid_moe(const mortise_problem& problem, const Backend& backend, mortise_bid& bid);
+uint64_t packed_bytes_moe(const mortise_problem& problem, uint32_t part);
+Kernel* make_moe(const mortise_problem& problem, const Backend& backend);
+
 void bid_operator(const mortise_problem& problem, const Backend& backend, mortise_bid& bid);
 Kernel* make_operator(const mortise_problem& problem, const Backend& backend);
 

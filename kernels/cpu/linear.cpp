@@ -5,23 +5,17 @@
 #include <string>
 #include <vector>
 
+#include "column_block.h"
 #include "inputs.h"
 #include "kernel.h"
 #include "low_rank.h"
 #include "mortise/sdk/host.h"
 #include "mortise/sdk/operators.h"
 #include "packer.h"
+#include "token_factor.h"
 
 namespace mortise::cpu {
 namespace {
-
-constexpr uint64_t least_block = 256, most_block = 1024;
-
-uint64_t block_columns(const Backend& backend, uint64_t rows, uint64_t padded) {
-    const uint64_t element = backend.bf16_inputs ? sizeof(uint16_t) : sizeof(float);
-    const uint64_t fit = backend.cache_share / (rows * element) / column_step * column_step;
-    return std::min(padded, std::clamp(fit, least_block, most_block));
-}
 
 Parts parts_of(const mortise_problem& problem) {
     Parts parts;
@@ -79,7 +73,9 @@ class Linear final : public Kernel {
             const auto panels = sdk::share(packing(part).panels, unit, team.rank, team.size);
             if (panels.begin == panels.end) continue;
             few ? multiply_few(part, a, panels, team.rank) : multiply_many(part, a, panels, team.rank);
-            if (inputs_.factors(a, part)) join_rows(part, a, panels);
+            if (const float* factors = inputs_.factors(a, part)) {
+                put_token_factors(product(part, a, panels, team.rank), a.rows, factors, extras_[part].bias);
+            }
             if (low_ranks_[part].exists()) add_low_rank(part, a, panels, team.rank);
         }
     }
@@ -122,18 +118,6 @@ class Linear final : public Kernel {
     void add_low_rank(uint32_t part, const mortise_arguments& a, sdk::Share panels, uint32_t rank) const {
         low_ranks_[part].add(a.rows, panels, low_rank_packed(a, part), low_rank_room(a, part), scratch(a, rank),
                              sdk::pointer<float>(a.outputs[part]));
-    }
-
-    // Effect: these panels' columns of every row times the row's factor, plus bias.
-    void join_rows(uint32_t part, const mortise_arguments& a, sdk::Share panels) const {
-        const uint64_t rows = packing(part).rows, first = panels.begin * panel_rows;
-        const uint64_t last = std::min(panels.end * panel_rows, rows);
-        const float* bias = extras_[part].bias;
-        for (uint64_t row = 0; row < a.rows; row++) {
-            float* y = sdk::pointer<float>(a.outputs[part]) + row * rows;
-            const float factor = inputs_.factors(a, part)[row];
-            for (uint64_t n = first; n < last; n++) y[n] = y[n] * factor + (bias ? bias[n] : 0.0f);
-        }
     }
 
     Product product(uint32_t part, const mortise_arguments& a, sdk::Share panels, uint32_t rank) const {

@@ -81,6 +81,7 @@ mortise_status bid_at(const mortise_problem& problem, const Backend& backend, mo
         case MORTISE_OP_EMBED:
         case MORTISE_OP_LINEAR: bid_linear(problem, backend, out); break;
         case MORTISE_OP_ATTENTION: bid_attention(problem, backend, out); break;
+        case MORTISE_OP_MOE: bid_moe(problem, backend, out); break;
         case MORTISE_OP_NORM:
         case MORTISE_OP_ROPE:
         case MORTISE_OP_ACT_MUL:
@@ -94,7 +95,7 @@ mortise_status bid_at(const mortise_problem& problem, const Backend& backend, mo
 }
 
 uint64_t packed_bytes(const mortise_problem* problem, uint32_t part) {
-    return packed_bytes_linear(*problem, part);
+    return problem->kind == MORTISE_OP_MOE ? packed_bytes_moe(*problem, part) : packed_bytes_linear(*problem, part);
 }
 
 Kernel* make_at(const mortise_problem& problem, const Backend& backend) {
@@ -102,6 +103,7 @@ Kernel* make_at(const mortise_problem& problem, const Backend& backend) {
         case MORTISE_OP_EMBED:
         case MORTISE_OP_LINEAR: return make_linear(problem, backend);
         case MORTISE_OP_ATTENTION: return make_attention(problem, backend);
+        case MORTISE_OP_MOE: return make_moe(problem, backend);
         default: return make_operator(problem, backend);
     }
 }
