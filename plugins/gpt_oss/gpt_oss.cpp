@@ -13,7 +13,8 @@ void build(Builder& b) {
     DecoderOptions o = read_decoder(c);
     o.q_bias = o.k_bias = o.v_bias = o.o_bias = c.get<bool>("attention_bias", true);
     o.sinks = true;
-    o.windows = layer_windows(c, o.layers, c.get<uint64_t>("sliding_window", 128), [](uint64_t i) { return i % 2 == 0; });
+    o.windows = layer_windows(c, o.layers, c.get<uint64_t>("sliding_window", 128),
+                              [](uint64_t i) { return i % 2 == 0; });
     ExpertOptions e = read_experts(c, "intermediate_size");
     e.router = "mlp.router";
     e.routing = MORTISE_ROUTING_TOPK_SOFTMAX;
@@ -26,4 +27,5 @@ void build(Builder& b) {
 
 }  // namespace
 
-MORTISE_PLUGIN("org.mortise.gpt-oss", "0.1.0", architecture_entry<build>("gpt_oss", {"GptOssForCausalLM"}, {"gpt_oss"}))
+MORTISE_PLUGIN("org.mortise.gpt-oss", "0.1.0",
+               architecture_entry<build>("gpt_oss", {"GptOssForCausalLM"}, {"gpt_oss"}))

@@ -24,4 +24,5 @@ void build(Builder& b) {
 
 }  // namespace
 
-MORTISE_PLUGIN("org.mortise.mixtral", "0.1.0", architecture_entry<build>("mixtral", {"MixtralForCausalLM"}, {"mixtral"}))
+MORTISE_PLUGIN("org.mortise.mixtral", "0.1.0",
+               architecture_entry<build>("mixtral", {"MixtralForCausalLM"}, {"mixtral"}))

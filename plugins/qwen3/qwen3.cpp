@@ -19,4 +19,5 @@ void build(Builder& b) {
 
 }  // namespace
 
-MORTISE_PLUGIN("org.mortise.qwen3", "0.1.0", architecture_entry<build>("qwen3", {"Qwen3ForCausalLM"}, {"qwen3"}))
+MORTISE_PLUGIN("org.mortise.qwen3", "0.1.0",
+               architecture_entry<build>("qwen3", {"Qwen3ForCausalLM"}, {"qwen3"}))

@@ -17,7 +17,8 @@ void build(Builder& b) {
     c.refuse_if_set("use_sliding_window");
     c.ignore({"sliding_window", "max_window_layers"});
     ExpertOptions e = read_experts(c, "moe_intermediate_size");
-    e.routing = c.get<bool>("norm_topk_prob", false) ? MORTISE_ROUTING_SOFTMAX_TOPK_NORM : MORTISE_ROUTING_SOFTMAX_TOPK;
+    e.routing = c.get<bool>("norm_topk_prob", false) ? MORTISE_ROUTING_SOFTMAX_TOPK_NORM
+                                                     : MORTISE_ROUTING_SOFTMAX_TOPK;
     const auto dense = c["mlp_only_layers"].list<uint64_t>();
     const auto step = std::max<uint64_t>(c.get<uint64_t>("decoder_sparse_step", 1), 1);
     build_decoder(b, o, [&](uint64_t i, Value x) {
@@ -29,4 +30,5 @@ void build(Builder& b) {
 
 }  // namespace
 
-MORTISE_PLUGIN("org.mortise.qwen3-moe", "0.1.0", architecture_entry<build>("qwen3_moe", {"Qwen3MoeForCausalLM"}, {"qwen3_moe"}))
+MORTISE_PLUGIN("org.mortise.qwen3-moe", "0.1.0",
+               architecture_entry<build>("qwen3_moe", {"Qwen3MoeForCausalLM"}, {"qwen3_moe"}))

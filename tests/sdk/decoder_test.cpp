@@ -89,6 +89,115 @@ TEST(Decoder, IgnoresAWindowThatIsNotUsed) {
     EXPECT_EQ(FakeHost::instance().unread(), "");
 }
 
+TEST(Decoder, RefusesLayerTypesThatDoNotFit) {
+    const std::string on = R"(, "use_sliding_window": true, "sliding_window": 5, "layer_types": )";
+    EXPECT_NE(build("qwen3", on + R"(["sliding_attention"])").status, MORTISE_OK) << "one for three layers";
+    EXPECT_EQ(build("qwen3", on + R"(["full_attention", "chunked_attention", "full_attention"])").status, MORTISE_UNSUPPORTED);
+}
+
+TEST(Decoder, NormsTheHeadsOfQwen3BeforeTheRope) {
+    const auto [status, model, error] = build("qwen3", "");
+    ASSERT_EQ(status, MORTISE_OK) << error;
+    const auto norms = model.of(MORTISE_OP_NORM);
+    ASSERT_EQ(norms.size(), 3u * 4 + 1);
+    EXPECT_EQ(norms[1]->attrs.at(MORTISE_ATTR_WIDTH).integer, 16) << "each head by itself";
+    EXPECT_EQ(model.of(MORTISE_OP_ROPE)[0]->inputs, norms[1]->outputs);
+}
+
+TEST(Decoder, SlidesEveryLayerOfMistralOrNone) {
+    EXPECT_EQ(windows(build("mistral", R"(, "sliding_window": 6)").model), (std::vector<int64_t>{6, 6, 6}));
+    EXPECT_EQ(windows(build("mistral", R"(, "sliding_window": null)").model), (std::vector<int64_t>{0, 0, 0}));
+}
+
+TEST(Decoder, TurnsTheShareOfAHeadThatPhi3Says) {
+    const auto [status, model, error] = build("phi3", R"(, "partial_rotary_factor": 0.5, "original_max_position_embeddings": 64)");
+    ASSERT_EQ(status, MORTISE_OK) << error;
+    EXPECT_EQ(model.of(MORTISE_OP_ROPE)[0]->frequencies.size(), 4u) << "8 of 16 entries";
+    EXPECT_EQ(FakeHost::instance().unread(), "");
+    EXPECT_NE(build("phi3", R"(, "partial_rotary_factor": 1.5)").status, MORTISE_OK);
+}
+
+TEST(Decoder, TakesTwoSetsOfFrequenciesByLength) {
+    const std::string rope = R"(, "original_max_position_embeddings": 32, "rope_scaling": {"type": "longrope",
+        "short_factor": [1, 1, 1, 1, 1, 1, 1, 1], "long_factor": [2, 2, 2, 2, 2, 2, 2, 2]})";
+    const auto [status, model, error] = build("phi3", rope);
+    ASSERT_EQ(status, MORTISE_OK) << error;
+    const auto* op = model.of(MORTISE_OP_ROPE)[0];
+    EXPECT_EQ(op->attrs.at(MORTISE_ATTR_LONG_FROM).integer, 32);
+    EXPECT_EQ(op->attrs.at(MORTISE_ATTR_LONG_FREQUENCIES).n, 8u);
+    EXPECT_GT(op->attrs.at(MORTISE_ATTR_AMPLITUDE).real, 1.0);
+}
+
+TEST(Decoder, FusesQkvAndGateUpOnDiskOnly) {
+    const auto [status, model, error] = build("phi3", "");
+    ASSERT_EQ(status, MORTISE_OK) << error;
+    const auto* qkv = model.linear("model.layers.1.self_attn.v_proj");
+    ASSERT_NE(qkv, nullptr);
+    EXPECT_EQ(qkv->parts.size(), 3u);
+    EXPECT_EQ(qkv->fusions, (std::vector<std::string>{"model.layers.1.self_attn.qkv_proj"}));
+}
+
+const std::string mixture = R"(, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32)";
+
+TEST(Experts, AreInTheLayersThatTheConfigNames) {
+    const auto [status, model, error] = build("qwen3_moe", mixture + R"(, "mlp_only_layers": [1], "norm_topk_prob": true)");
+    ASSERT_EQ(status, MORTISE_OK) << error;
+    EXPECT_EQ(model.broken, "");
+    const auto moe = model.of(MORTISE_OP_MOE);
+    ASSERT_EQ(moe.size(), 2u);
+    EXPECT_EQ(moe[1]->name, "model.layers.2.mlp");
+    EXPECT_EQ(moe[0]->attrs.at(MORTISE_ATTR_TOP_K).integer, 2);
+    EXPECT_EQ(moe[0]->attrs.at(MORTISE_ATTR_ROUTING).integer, MORTISE_ROUTING_SOFTMAX_TOPK_NORM);
+    EXPECT_NE(model.linear("model.layers.1.mlp.gate_proj"), nullptr) << "layer 1 is dense";
+    const auto* bank = model.linear("model.layers.0.mlp.experts.{e}.up_proj");
+    ASSERT_NE(bank, nullptr);
+    EXPECT_EQ(bank->experts, 8u);
+    EXPECT_EQ(bank->rows, (std::vector<uint64_t>{32, 32}));
+    EXPECT_EQ(bank->fusions, (std::vector<std::string>{"model.layers.0.mlp.experts.gate_up_proj"}));
+    EXPECT_EQ(model.aliases.at("model.layers.{i}.mlp.experts.{e}.up_proj").theirs, "model.layers.{i}.mlp.switch_mlp.up_proj");
+    EXPECT_EQ(FakeHost::instance().unread(), "");
+    EXPECT_EQ(build("qwen3_moe", mixture + R"(, "decoder_sparse_step": 2)").model.of(MORTISE_OP_MOE).size(), 1u);
+}
+
+TEST(Experts, AreNotDividedByTheirSumUnlessTheConfigSaysSo) {
+    const auto model = build("qwen3_moe", mixture).model;
+    EXPECT_EQ(model.of(MORTISE_OP_MOE)[0]->attrs.at(MORTISE_ATTR_ROUTING).integer, MORTISE_ROUTING_SOFTMAX_TOPK);
+}
+
+TEST(Experts, OfMixtralAreW1W3AndW2) {
+    const auto [status, model, error] = build("mixtral", R"(, "num_local_experts": 4, "num_experts_per_tok": 2)");
+    ASSERT_EQ(status, MORTISE_OK) << error;
+    const auto* inner = model.linear("model.layers.0.block_sparse_moe.experts.{e}.w1");
+    ASSERT_NE(inner, nullptr);
+    EXPECT_EQ(inner->parts[1], "model.layers.0.block_sparse_moe.experts.{e}.w3");
+    EXPECT_EQ(model.linear("model.layers.0.block_sparse_moe.experts.{e}.w2")->columns, 96u);
+}
+
+TEST(Experts, OfGptOssHaveBiasesSinksAndWindowsInTurn) {
+    const auto [status, model, error] =
+        build("gpt_oss", R"(, "num_local_experts": 4, "experts_per_token": 2, "sliding_window": 5, "swiglu_limit": 6.5)");
+    ASSERT_EQ(status, MORTISE_OK) << error;
+    EXPECT_EQ(windows(model), (std::vector<int64_t>{5, 0, 5}));
+    EXPECT_TRUE(model.linear("model.layers.0.mlp.experts.{e}.gate_proj")->bias[0]);
+    EXPECT_TRUE(model.linear("model.layers.0.mlp.router")->bias[0]);
+    EXPECT_EQ(model.of(MORTISE_OP_ATTENTION)[0]->attrs.at(MORTISE_ATTR_SINKS).integer, 1);
+    EXPECT_EQ(model.of(MORTISE_OP_ATTENTION)[0]->weights.size(), 1u);
+    const auto* moe = model.of(MORTISE_OP_MOE)[0];
+    EXPECT_EQ(moe->attrs.at(MORTISE_ATTR_LIMIT).real, 6.5);
+    EXPECT_EQ(moe->attrs.at(MORTISE_ATTR_STYLE).integer, MORTISE_STYLE_SWIGLU_CLAMPED);
+    EXPECT_EQ(moe->attrs.at(MORTISE_ATTR_ROUTING).integer, MORTISE_ROUTING_TOPK_SOFTMAX);
+    EXPECT_EQ(FakeHost::instance().unread(), "");
+}
+
+TEST(Experts, OfImpossibleNumbersAreRefused) {
+    for (const char* more : {R"(, "num_experts": 8, "num_experts_per_tok": 9, "moe_intermediate_size": 32)",
+                             R"(, "num_experts": 1, "num_experts_per_tok": 1, "moe_intermediate_size": 32)",
+                             R"(, "num_experts": 8, "num_experts_per_tok": 0, "moe_intermediate_size": 32)",
+                             R"(, "num_experts": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32)",
+                             R"(, "num_experts_per_tok": 2, "moe_intermediate_size": 32)"})
+        EXPECT_NE(build("qwen3_moe", more).status, MORTISE_OK) << more;
+}
+
 TEST(Decoder, PermutesTheRowsOfOneFamilyOnlyInNumberedBlocks) {
     const auto llama = build("llama", "").model.aliases, qwen2 = build("qwen2", "").model.aliases;
     const std::string q = "model.layers.{i}.self_attn.q_proj";

@@ -1,6 +1,6 @@
 // Small floats in groups along the columns with one small scale per row and group: 4-bit or 8-bit codes,
-// scales that are E4M3 numbers under a second, float level, or powers of two. The arithmetic that several
-// dialects name NVFP4, MXFP4 and MXFP8 (OCP Microscaling Formats 1.0, section 5).
+// scales that are E4M3 numbers under a second, float level, or powers of two (OCP Microscaling Formats 1.0,
+// section 5).
 //
 // Pure functions over values. One thread.
 #pragma once
