@@ -21,16 +21,7 @@ std::string why_not(const Checkpoint& checkpoint) {
                    : "no 8-bit float weights with one scale per row";
     }
     if (method != "compressed-tensors") return "quant_method is '" + method + "'";
-    for (const ModuleGroup& group : read_groups(q).groups) {
-        if (group.format != "float-quantized" && group.format != "naive-quantized")
-            return group.name + " has format " + group.format;
-        if (!group.weights || !group.weights->is("float", 8, "channel"))
-            return group.name + " has no 8-bit float weights per channel";
-        if (group.inputs &&
-            !(group.inputs->is("float", 8, "token") && group.inputs->dynamic && !group.inputs->local))
-            return group.name + " does not quantize inputs per token from their data";
-    }
-    return {};
+    return why_not_float8_rows(q);
 }
 
 class Fp8Channel : public Scheme {
@@ -89,9 +80,11 @@ class Fp8Channel : public Scheme {
             options.finish("compute=bf16, compute=f16 or compute=f32");
         }
         std::string config() override {
-            return groups_text("compressed-tensors", "float-quantized",
-                               {.type = "float", .strategy = "channel"},
-                               Coding{.type = "float", .strategy = "token", .dynamic = true}, plain_heads());
+            return groups_text("compressed-tensors",
+                               {{.format = "float-quantized",
+                                 .weights = {.type = "float", .strategy = "channel"},
+                                 .inputs = Coding{.type = "float", .strategy = "token", .dynamic = true}}},
+                               plain_heads());
         }
 
       private:

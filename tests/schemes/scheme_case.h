@@ -29,6 +29,8 @@ struct Seen {
     double amax_ceiling = 0;
     std::vector<uint32_t> divides;                              // of each level
     std::vector<uint64_t> row_group, column_group, piece_ends;  // of each level; of the first
+    uint32_t bits = 0, rotation_block = 0;
+    std::vector<uint64_t> code_terms;  // of the layout of the codes: source, div, mod, stride of each
     std::vector<SeenField> fields;
 
     const SeenField* find(uint32_t role) const {
@@ -50,8 +52,13 @@ struct Seen {
             column_group.push_back(spec.levels[l].column_group);
         }
         piece_ends.assign(spec.levels[0].row_splits, spec.levels[0].row_splits + spec.levels[0].n_row_splits);
+        bits = spec.bits;
+        rotation_block = spec.rotation_block;
         for (uint32_t f = 0; f < spec.n_fields; ++f) {
             const mortise_field& field = spec.fields[f];
+            const mortise_plane& plane = field.layout.planes[0];
+            for (uint32_t t = 0; field.role == MORTISE_ROLE_CODES && t < plane.n_terms; ++t)
+                code_terms.insert(code_terms.end(), {plane.terms[t].source, plane.terms[t].div, plane.terms[t].mod, plane.terms[t].stride});
             fields.push_back({field.role, field.encoding, field.flags, field.bits, field.dtypes[0], copy(field.tensor), field.rows, field.columns, field.default_value, {}, {}});
             fields.back().dtypes.assign(field.dtypes, field.dtypes + field.n_dtypes);
             for (uint32_t s = 0; s < field.n_shapes; ++s)

@@ -43,6 +43,10 @@ TEST(FloatGroups, KnowTheShapesOfWordsAndOfBlocks) {
     EXPECT_TRUE(read(words).find(MORTISE_ROLE_CODES)->accepts(Shape{6, 8}));
     EXPECT_TRUE(read(words).find(MORTISE_ROLE_CODES)->accepts(DType::u32));
     EXPECT_FALSE(read(words).find(MORTISE_ROLE_CODES)->accepts(DType::u8));
+    EXPECT_TRUE(read(words).find(MORTISE_ROLE_SCALE)->accepts(DType::u8));
+    Spec bytes = float_groups({.rows = 6, .columns = 64, .group = 16, .bits = 8, .exponents = false}, "c", "s");
+    EXPECT_FALSE(read(bytes).find(MORTISE_ROLE_CODES)->accepts(DType::u8)) << "bytes of no known meaning";
+    EXPECT_FALSE(read(bytes).find(MORTISE_ROLE_SCALE)->accepts(DType::u8));
     Spec blocks = float_groups({.experts = 3, .rows = 6, .columns = 64, .in_blocks = true}, "c", "s");
     EXPECT_TRUE(read(blocks).find(MORTISE_ROLE_CODES)->accepts(Shape{3, 6, 2, 16}));
     EXPECT_TRUE(read(blocks).find(MORTISE_ROLE_SCALE)->accepts(Shape{3, 6, 2}));

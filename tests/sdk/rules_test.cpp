@@ -96,7 +96,7 @@ TEST_F(RulesOf, DecideByTensorsWhetherAndByGroupsHow) {
 
 TEST_F(RulesOf, ReadBackTheGroupsThatAreWritten) {
     const Coding inputs{.type = "float", .strategy = "token", .dynamic = true};
-    const std::string text = groups_text("m", "f", {.type = "float", .strategy = "channel"}, inputs, {"lm_head", "x"});
+    const std::string text = groups_text("m", {{.format = "f", .weights = {.type = "float", .strategy = "channel"}, .inputs = inputs}}, {"lm_head", "x"});
     const Config c(FakeHost::instance().file("config.json", text));
     check_beside_groups(c);
     const ModuleGroups groups = read_groups(c);

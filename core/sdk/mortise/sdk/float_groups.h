@@ -22,8 +22,8 @@ struct FloatGroups {
     bool fits() const { return group != 0 && columns % group == 0 && columns * bits % word == 0; }
 };
 
-// Effect: codes and their group scales. Whole 8-bit codes may be stored as floats or bytes, E4M3 scales and
-// exponents too. Requires: form.fits().
+// Effect: codes and their group scales. Where codes lie in bytes, 8-bit floats have their own dtype; where
+// they lie in words of 32 bits, E4M3 scales are plain bytes. Exponents may be either. Requires: form.fits().
 inline Spec float_groups(const FloatGroups& form, const std::string& codes, const std::string& scales) {
     Spec spec(form.experts, form.rows, form.columns);
     const uint64_t words = form.columns * form.bits / form.word;
@@ -32,14 +32,17 @@ inline Spec float_groups(const FloatGroups& form, const std::string& codes, cons
                        : detail::stacked(form.experts, {form.rows, words});
     const uint32_t encoding = form.bits == 4 ? MORTISE_ENCODING_E2M1 : MORTISE_ENCODING_E4M3;
     mortise_field& field = spec.codes(codes, encoding, form.bits, {}, {packed});
-    if (form.word == 8 && form.bits == 8) field.dtypes[field.n_dtypes++] = MORTISE_DTYPE_F8_E4M3;
-    field.dtypes[field.n_dtypes++] = form.word == 8 ? MORTISE_DTYPE_U8 : MORTISE_DTYPE_U32;
+    field.n_dtypes = 1;
+    field.dtypes[0] = form.word == 32  ? MORTISE_DTYPE_U32
+                      : form.bits == 8 ? MORTISE_DTYPE_F8_E4M3
+                                       : MORTISE_DTYPE_U8;
     field.flags = MORTISE_FIELD_FINITE;
 
-    mortise_field& scale =
-        spec.level(MORTISE_ROLE_SCALE, scales, 1, form.group,
-                   {form.exponents ? MORTISE_DTYPE_F8_E8M0 : MORTISE_DTYPE_F8_E4M3, MORTISE_DTYPE_U8},
-                   {detail::stacked(form.experts, {form.rows, form.groups()})});
+    mortise_field& scale = spec.level(MORTISE_ROLE_SCALE, scales, 1, form.group, {},
+                                      {detail::stacked(form.experts, {form.rows, form.groups()})});
+    if (form.exponents) scale.dtypes[scale.n_dtypes++] = MORTISE_DTYPE_F8_E8M0;
+    scale.dtypes[scale.n_dtypes++] =
+        form.exponents || form.word == 32 ? MORTISE_DTYPE_U8 : MORTISE_DTYPE_F8_E4M3;
     scale.experts = form.experts;
     scale.encoding = form.exponents ? MORTISE_ENCODING_E8M0 : MORTISE_ENCODING_E4M3;
     scale.bits = 8;
@@ -61,7 +64,7 @@ inline mortise_field& add_global_scale(Spec& spec, const std::string& tensor, bo
 }
 
 // Effect: inputs of 4-bit floats in groups of 16, scales from the data under the stored global scale
-// `tensor`. Where it divides (vLLM, compressed-tensors): stored scale = e4m3(global * amax / 6), 0.125 for
+// `tensor`. Where it divides (llm-compressor, vLLM): stored scale = e4m3(global * amax / 6), 0.125 for
 // zero. Where it multiplies (ModelOpt): e4m3(amax / (6 * global)), at least 2^-9, 1 for a group of zeros.
 inline mortise_field& add_float4_inputs(Spec& spec, const std::string& tensor, bool divides) {
     mortise_activation rule{};

@@ -23,13 +23,24 @@ struct Coding {
     bool symmetric = true, dynamic = false, local = false;  // local: dynamic groups under a static scale
     int64_t group_size = 0;                                 // 0 = not said
     std::vector<int64_t> block;
-    std::string order;  // of columns in groups; "" = as stored
+    std::string order;        // of columns in groups: "" and "weight" = as stored, "group" = mapped
+    std::string scale_dtype;  // "" = that of the model
     Config node;
 
     bool is(std::string_view want_type, int64_t want_bits, std::string_view want_strategy) const {
         return type == want_type && bits == want_bits && strategy == want_strategy && symmetric;
     }
 };
+
+// Effect: rows and columns of "128x128", as older files spell a block; nothing for any other text.
+inline std::vector<int64_t> block_of(const std::string& text) {
+    const size_t x = text.find('x');
+    if (x == 0 || x == std::string::npos || x + 1 == text.size() || text.size() > 16) return {};
+    if (text.find_first_not_of("0123456789x") != std::string::npos ||
+        text.find('x', x + 1) != std::string::npos)
+        return {};
+    return {std::stoll(text.substr(0, x)), std::stoll(text.substr(x + 1))};
+}
 
 // Effect: the coding that an object describes; nothing when it is absent. Errors: values of a wrong kind.
 inline std::optional<Coding> read_coding(const Config& args) {
@@ -45,9 +56,17 @@ inline std::optional<Coding> read_coding(const Config& args) {
     const Config dynamic = args["dynamic"];
     out.local = dynamic.is_string() && dynamic.as<std::string>() == "local";
     out.dynamic = out.local || (dynamic && dynamic.as<bool>());
-    if (const Config block = args["block_structure"]; block.is_array()) out.block = block.list<int64_t>();
-    if (const Config order = args["actorder"]; order.is_string()) out.order = order.as<std::string>();
-    args.ignore({"observer", "observer_kwargs", "scale_dtype", "zp_dtype"});
+    if (const Config block = args["block_structure"]; block.is_string())
+        out.block = block_of(block.as<std::string>());
+    else if (block)
+        out.block = block.list<int64_t>();
+    const Config order = args["actorder"];
+    if (order.is_string()) out.order = order.as<std::string>();
+    if (order.is_bool() && order.as<bool>()) out.order = "group";
+    if (out.order == "dynamic") out.order = "group";  // the names of an earlier library
+    if (out.order == "static") out.order = "weight";
+    out.scale_dtype = args.get("scale_dtype", "");
+    args.ignore({"observer", "observer_kwargs", "zp_dtype"});
     return out;
 }
 
@@ -56,9 +75,11 @@ inline CacheCoding cache_coding_of(const std::optional<Coding>& coding, const st
     if (!coding) return {};
     const bool by_head = coding->strategy == "attn_head";
     const bool is_int = coding->type == "int", is_float = coding->type == "float" && coding->symmetric;
-    if (coding->dynamic || coding->bits != 8 || !(is_int || is_float) || !(by_head || coding->strategy == "tensor"))
-        throw Unsupported({.what = "only 8-bit caches with stored scales, per tensor or per head, can be read",
-                           .node = coding->node.node()});
+    if (coding->dynamic || coding->bits != 8 || !(is_int || is_float) ||
+        !(by_head || coding->strategy == "tensor"))
+        throw Unsupported(
+            {.what = "only 8-bit caches with stored scales, per tensor or per head, can be read",
+             .node = coding->node.node()});
     CacheCoding out = is_int ? int8_cache(rule) : float8_cache(rule);
     out.per_head = by_head;
     out.zero_points = !coding->symmetric;
@@ -79,13 +100,22 @@ struct ModuleGroups {
     Rules ignore;
     std::optional<Coding> cache;
 
-    // Effect: the first group that targets this module, all rules counted; null when none does.
+    // Effect: the group that targets this module most narrowly: by name before by pattern before by class.
+    // All rules counted; null when none does. Errors: two groups target it equally.
     const ModuleGroup* of(const mortise_module& module) {
         const ModuleGroup* found = nullptr;
+        Rules::Width best = Rules::Width::none;
         for (ModuleGroup& group : groups) {
-            const bool wanted = group.everywhere ? module.kind != MORTISE_MODULE_EMBEDDING
-                                                 : group.targets.find(module) != nullptr;
-            if (wanted && found == nullptr) found = &group;
+            const bool any = group.everywhere && module.kind != MORTISE_MODULE_EMBEDDING;
+            const Rules::Width width = any ? Rules::Width::by_class : group.targets.narrowest(module);
+            if (width == Rules::Width::none || width < best) continue;
+            if (width == best)
+                throw Refused({.what = "two groups target one module",
+                               .subject = std::string(view(module.name)),
+                               .found = found->name + " and " + group.name,
+                               .node = group.node.node()});
+            best = width;
+            found = &group;
         }
         return found;
     }
@@ -126,6 +156,11 @@ inline ModuleGroups read_groups(const Config& config) {
     for (uint64_t g = 0; g < groups.size(); ++g) {
         const Config group = groups.at(g);
         ModuleGroup each{.name = "config_groups." + groups.key(g), .node = group};
+        if (!group.is_object())
+            throw Unsupported({.what = "a group that only names a preset is not supported",
+                               .subject = each.name,
+                               .expected = "targets and weights written out",
+                               .node = group.node()});
         each.targets = Rules(group["targets"], each.name + ".targets", exact_or_regex);
         each.format = group.get("format", format.c_str());
         each.weights = read_coding(group["weights"]);
@@ -139,10 +174,11 @@ inline ModuleGroups read_groups(const Config& config) {
 }
 
 // Effect: nothing. Errors: a setting beside the groups that would change numbers and is not supported.
-inline void check_beside_groups(const Config& config) {
+// rotated: the caller reads the transforms.
+inline void check_beside_groups(const Config& config, bool rotated = false) {
     config.one_of("quantization_status", {"compressed", "frozen"}, "compressed");
     config.ignore({"version", "global_compression_ratio", "quant_method"});
-    config.refuse_if_set("transform_config");
+    if (!rotated) config.refuse_if_set("transform_config");
     if (const Config sparsity = config["sparsity_config"]; sparsity.is_object() && sparsity.size() > 0) {
         sparsity.one_of("format", {"dense"});
         sparsity.ignore_all();
@@ -151,28 +187,70 @@ inline void check_beside_groups(const Config& config) {
     for (uint64_t g = 0; g < groups.size(); ++g) groups.at(g).refuse_if_set("output_activations");
 }
 
+// Effect: why such a file is not wholly 8-bit floats with one scale per row, inputs as they are or quantized
+// per token from their data, and nothing rotated; "" = it is. Two schemes share these files and must agree.
+inline std::string why_not_float8_rows(const Config& config) {
+    if (config["transform_config"].size() > 0) return "it transforms activations";
+    try {
+        for (const ModuleGroup& group : read_groups(config).groups) {
+            if (group.format != "float-quantized" && group.format != "naive-quantized")
+                return group.name + " has format " + group.format;
+            if (!group.weights || !group.weights->is("float", 8, "channel"))
+                return group.name + " has no 8-bit float weights per channel";
+            if (group.inputs &&
+                !(group.inputs->is("float", 8, "token") && group.inputs->dynamic && !group.inputs->local))
+                return group.name + " does not quantize inputs per token from their data";
+        }
+    } catch (const Failure&) {
+        return "its groups cannot be read";
+    } catch (const Reported&) {
+        return "its groups cannot be read";
+    }
+    return {};
+}
+
 // Effect: the object that read_coding() reads, keys in byte order; `observer` is the producer's word or "".
 inline std::string coding_text(const Coding& coding, const std::string& observer) {
     const auto word = [](const std::string& text) {
         return text.empty() ? std::string("null") : "\"" + text + "\"";
     };
-    return R"({"actorder":)" + word(coding.order) + R"(,"block_structure":null,"dynamic":)" +
-           (coding.dynamic ? "true" : "false") + R"(,"group_size":)" +
+    const std::string dynamic = coding.local ? "\"local\"" : coding.dynamic ? "true" : "false";
+    const std::string block = coding.block.size() != 2 ? "null"
+                                                       : "[" + std::to_string(coding.block[0]) + "," +
+                                                             std::to_string(coding.block[1]) + "]";
+    const bool zeros = coding.type == "int" && !coding.symmetric;
+    return R"({"actorder":)" + word(coding.order) + R"(,"block_structure":)" + block + R"(,"dynamic":)" +
+           dynamic + R"(,"group_size":)" +
            (coding.group_size == 0 ? "null" : std::to_string(coding.group_size)) + R"(,"num_bits":)" +
            std::to_string(coding.bits) + R"(,"observer":)" + word(observer) +
-           R"(,"observer_kwargs":{},"scale_dtype":null,"strategy":)" + word(coding.strategy) +
-           R"(,"symmetric":)" + (coding.symmetric ? "true" : "false") + R"(,"type":)" + word(coding.type) +
-           R"(,"zp_dtype":null})";
+           R"(,"observer_kwargs":{},"scale_dtype":)" + word(coding.scale_dtype) + R"(,"strategy":)" +
+           word(coding.strategy) + R"(,"symmetric":)" + (coding.symmetric ? "true" : "false") +
+           R"(,"type":)" + word(coding.type) + R"(,"zp_dtype":)" + (zeros ? R"("torch.int8")" : "null") + "}";
 }
-// Effect: a whole config of one group over all linears, with these modules ignored.
-inline std::string groups_text(const std::string& method, const std::string& format, const Coding& weights,
-                               const std::optional<Coding>& inputs, const std::vector<std::string>& ignored) {
-    return R"({"config_groups":{"group_0":{"format":")" + format + R"(","input_activations":)" +
-           (inputs ? coding_text(*inputs, "") : "null") +
-           R"(,"output_activations":null,"targets":["Linear"],"weights":)" +
-           coding_text(weights, "memoryless_minmax") + R"(}},"format":")" + format +
-           R"(","global_compression_ratio":null,"ignore":)" + json_list(ignored) +
-           R"(,"kv_cache_scheme":null,"quant_method":")" + method +
+
+// One group as it is written.
+struct GroupText {
+    std::string format;
+    Coding weights;
+    std::optional<Coding> inputs;
+    std::vector<std::string> targets = {"Linear"};
+};
+// Effect: a whole config of these groups, with these modules ignored. Requires: at least one group.
+inline std::string groups_text(const std::string& method, const std::vector<GroupText>& groups,
+                               const std::vector<std::string>& ignored) {
+    std::string list;
+    bool mixed = false;
+    for (size_t g = 0; g < groups.size(); ++g) {
+        const GroupText& group = groups[g];
+        list += (g == 0 ? "\"group_" : ",\"group_") + std::to_string(g) + R"(":{"format":")" + group.format +
+                R"(","input_activations":)" + (group.inputs ? coding_text(*group.inputs, "") : "null") +
+                R"(,"output_activations":null,"targets":)" + json_list(group.targets) + R"(,"weights":)" +
+                coding_text(group.weights, "memoryless_minmax") + "}";
+        mixed = mixed || group.format != groups[0].format;
+    }
+    return R"({"config_groups":{)" + list + R"(},"format":")" +
+           (mixed ? "mixed-precision" : groups[0].format) + R"(","global_compression_ratio":null,"ignore":)" +
+           json_list(ignored) + R"(,"kv_cache_scheme":null,"quant_method":")" + method +
            R"(","quantization_status":"compressed","sparsity_config":{},"transform_config":{},"version":"0.19.0"})";
 }
 

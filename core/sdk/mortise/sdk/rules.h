@@ -4,6 +4,7 @@
 // One thread. A rule matches a fused module by its own name, by a class, or by the names of all of its parts.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -65,11 +66,23 @@ class Rules {
     const Rule* find(const mortise_module& module) {
         const Rule* first = nullptr;
         for (Rule& rule : rules_) {
-            if (!matches(rule, module)) continue;
+            if (match(rule, module) == Width::none) continue;
             ++rule.matches;
             if (first == nullptr) first = &rule;
         }
         return first;
+    }
+    // How narrowly a rule means a module.
+    enum class Width : uint8_t { none, by_class, by_pattern, by_name };
+    // Effect: that of the narrowest rule that matches, all of them counted. Errors: as of find().
+    Width narrowest(const mortise_module& module) {
+        Width best = Width::none;
+        for (Rule& rule : rules_) {
+            const Width width = match(rule, module);
+            if (width != Width::none) ++rule.matches;
+            best = std::max(best, width);
+        }
+        return best;
     }
     bool empty() const { return rules_.empty(); }
 
@@ -91,10 +104,11 @@ class Rules {
         if (answer < 0) throw Reported{MORTISE_REFUSED};
         return answer == 1;
     }
-    static bool matches(const Rule& rule, const mortise_module& module) {
-        if (matches(rule, module.name) || matches(rule, module.canonical)) return true;
+    static Width match(const Rule& rule, const mortise_module& module) {
+        const Width named = rule.kind == MORTISE_PATTERN_EXACT ? Width::by_name : Width::by_pattern;
+        if (matches(rule, module.name) || matches(rule, module.canonical)) return named;
         for (uint32_t c = 0; rule.kind == MORTISE_PATTERN_EXACT && c < module.class_count; ++c)
-            if (view(module.classes[c]) == rule.pattern) return true;
+            if (view(module.classes[c]) == rule.pattern) return Width::by_class;
         uint64_t hits = 0;
         for (uint64_t p = 0; p < module.n_parts; ++p) hits += matches(rule, module.part_names[p]) ? 1 : 0;
         if (hits != 0 && hits != module.n_parts)
@@ -102,7 +116,7 @@ class Rules {
                            .subject = std::string(view(module.name)),
                            .found = rule.text,
                            .node = rule.node.node()});
-        return hits != 0;
+        return hits != 0 ? named : Width::none;
     }
 
     std::vector<Rule> rules_;
