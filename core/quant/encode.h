@@ -84,9 +84,11 @@ class ModuleWriter {
         uint64_t from_expert = 0, to_expert = 0;
         std::span<const uint64_t> rows;  // source row of each target row; empty = same order
     };
-    // Effect: writes all rows of one expert as the source has them, with bias, pre-scale and whatever else the
-    // target has a field for. Errors: lossy when the source has something that the target has no place for;
-    // as PartReader otherwise.
+    // Effect: bias, pre-scale, static input scales and the like of one expert, as numbers. Errors: lossy when the
+    // source has something that the target has no place for, or the target needs something that it has not.
+    Status copy_companions(const QuantSpec& from, const Sources& bytes, const Origin& origin);
+    // Effect: writes all rows of one expert as the source has them, companions too. Errors: those of
+    // copy_companions; lossy when scales or offsets have no form in the target; as PartReader otherwise.
     Result<Change> reencode(const QuantSpec& from, const Sources& bytes, const Origin& origin);
 
     // Effect: a whole field from numbers, [experts][rows][columns]. Errors: value_range when one does not fit.

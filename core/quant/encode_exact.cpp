@@ -16,25 +16,19 @@ namespace {
 
 constexpr uint64_t tile_elements = uint64_t{1} << 18;
 
-// Roles that are copied as numbers, and whether rows follow the order of the module.
-struct Companion {
-    uint32_t role;
-    bool by_row;
-    bool needed;  // losing it would change results
-};
-constexpr Companion companions[] = {
-    {MORTISE_ROLE_TABLE, false, false},       {MORTISE_ROLE_SCALE_TABLE, false, false},
-    {MORTISE_ROLE_PRE_SCALE, false, true},    {MORTISE_ROLE_ROTATION, false, true},
-    {MORTISE_ROLE_INPUT_SCALE, false, false}, {MORTISE_ROLE_INPUT_ZERO_POINT, false, false},
-    {MORTISE_ROLE_INPUT_SCALE2, false, false}, {MORTISE_ROLE_BIAS, true, true},
-    {MORTISE_ROLE_LOW_RANK_A, false, true},   {MORTISE_ROLE_LOW_RANK_B, true, true},
-    {MORTISE_ROLE_CAST_SCALE, false, false}};
-
 // Index maps are the same when they pick the same element for every row and column.
 bool same_map(const Level& a, const Level& b, const Extent& extent) {
     auto rows = [&](const Level& l) { return l.row_group >= extent.rows ? 0 : l.row_group; };
     auto columns = [&](const Level& l) { return l.column_group >= extent.columns ? 0 : l.column_group; };
     return a.flat == b.flat && a.row_splits == b.row_splits && rows(a) == rows(b) && columns(a) == columns(b);
+}
+
+const Level* whole_level(const QuantSpec& spec) {
+    for (const Level& level : spec.levels) {
+        bool cut = level.row_group || level.column_group || level.flat || !level.row_splits.empty();
+        if (level.role && !cut) return &level;
+    }
+    return nullptr;
 }
 
 struct Pair {
@@ -52,11 +46,12 @@ class Transcriber {
 
   private:
     Status check() const;
-    Status companion(const Companion& what);
     Status column_map();
     bool pair_levels();
     Status copy_field(const Level& from, const Level& to);
     Status for_each_tile(const PartReader& reader, const std::function<Status(const mortise_tile&)>& use);
+    Result<float> own_coarse() const;
+    Status choose_coarse();
     Status coarse();
     void scales(const mortise_tile& tile);
     void offsets(const mortise_tile& tile);
@@ -95,39 +90,6 @@ Status Transcriber::check() const {
         return fail(Problem{.code = Code::lossy, .what = "float weights need a recipe to become codes",
                             .expected = to_.describe(), .found = from_.describe(), .fix = "requantize"});
     }
-    for (const Companion& c : companions) {
-        if (!c.needed || !bytes_[c.role].present() || rep_.slot(c.role)) continue;
-        return fail(Problem{.code = Code::lossy, .what = "the target has no place for " + std::string(role_name(c.role)),
-                            .tensor = from_.find(c.role)->tensor, .found = to_.describe()});
-    }
-    if (from_.rotation_block && from_.rotation_block != to_.rotation_block) {
-        return fail(Problem{.code = Code::lossy, .what = "the target has no place for the input rotation"});
-    }
-    return {};
-}
-
-// Values of a role that is no part of the weight's own arithmetic.
-Status Transcriber::companion(const Companion& what) {
-    const Slot* slot = rep_.slot(what.role);
-    const Field* field = from_.find(what.role);
-    if (!slot || !field || !bytes_[what.role].present()) return {};
-    std::vector<uint64_t> rows = all_rows(slot->field->extent.rows);
-    std::vector<uint64_t> from = what.by_row && !origin_.rows.empty()
-                                     ? std::vector<uint64_t>(origin_.rows.begin(), origin_.rows.end())
-                                     : rows;
-    bool fits = slot->field->extent.columns == field->extent.columns &&
-                (what.by_row || slot->field->extent.rows == field->extent.rows);
-    if (!fits) {
-        return fail(Problem{.code = Code::lossy, .what = std::string(role_name(what.role)) + " has another extent",
-                            .tensor = field->tensor});
-    }
-    MORTISE_TRY(std::vector<float> values, read_floats(*field, bytes_[what.role], origin_.from_expert, from, 0, 0));
-    bool inverted = what.role == MORTISE_ROLE_INPUT_SCALE2 && from_.activation.second_level &&
-                    to_.activation.second_level && from_.activation.second_level != to_.activation.second_level;
-    std::vector<double> wide;
-    for (float value : values) wide.push_back(inverted ? 1.0f / value : value);
-    uint64_t expert = slot->field->extent.experts == 1 ? 0 : origin_.to_expert;
-    rep_.write_clamped(*slot, expert, rows, 0, slot->field->extent.columns, wide);
     return {};
 }
 
@@ -208,8 +170,7 @@ void Transcriber::elements(const Level& level, const mortise_tile& tile,
     std::vector<double> row_values(extent.columns);
     for (uint64_t r = 0; r < tile.rows; ++r) {
         uint64_t row = tile.row + r;
-        bool first = level.row_group ? row % level.row_group == 0 : row == 0;
-        if (!first) continue;
+        if (row > 0 && level_row(level, row) == level_row(level, row - 1)) continue;
         for (uint64_t c = 0; c < extent.columns; ++c) {
             row_values[c] = value(r, by_group ? c : group_of(tile, c * level.column_group));
         }
@@ -218,17 +179,17 @@ void Transcriber::elements(const Level& level, const mortise_tile& tile,
     }
 }
 
-// A second level that the source lacks: a power of two, so that the first level stays exact where it can.
-Status Transcriber::coarse() {
-    const Level* whole = nullptr;
-    for (const Level& level : to_.levels) {
-        if (level.role && level.row_group == 0 && level.column_group == 0) whole = &level;
-    }
-    if (to_.levels.size() < 2) return {};
-    if (!whole || to_.levels.size() > 2 || to_.scale_addend != 0) {
-        return fail(Problem{.code = Code::lossy, .what = "the scale levels cannot be made from one effective scale",
-                            .found = to_.describe()});
-    }
+// What the source multiplies all its weights with besides a finer level; 0 = it has no such value.
+Result<float> Transcriber::own_coarse() const {
+    const Level* level = whole_level(from_);
+    if (!level || from_.levels.size() < 2 || !bytes_[level->role].present()) return 0.0f;
+    std::vector<uint64_t> row{0};
+    MORTISE_TRY(auto value, read_floats(*from_.find(level->role), bytes_[level->role], origin_.from_expert, row, 0, 1));
+    return level->divide ? 1.0f / value[0] : value[0];
+}
+
+// A power of two, so that the first level stays exact where it can.
+Status Transcriber::choose_coarse() {
     float largest = 0;
     MORTISE_TRY(PartReader reader, PartReader::make(from_, bytes_, {}));
     MORTISE_CHECK(for_each_tile(reader, [&](const mortise_tile& tile) -> Status {
@@ -241,6 +202,23 @@ Status Transcriber::coarse() {
     std::frexp(largest, &exponent);
     coarse_ = std::ldexp(1.0f, std::clamp(exponent - 9, -126, 126));  // the largest first level is in [256, 512)
     if (largest / coarse_ > 448) coarse_ *= 2;
+    return {};
+}
+
+// The second level of the target: the source's own, or one that is made.
+Status Transcriber::coarse() {
+    const Level* whole = whole_level(to_);
+    if (to_.levels.size() < 2) return {};
+    if (!whole || to_.levels.size() > 2 || to_.scale_addend != 0) {
+        return fail(Problem{.code = Code::lossy, .what = "the scale levels cannot be made from one effective scale",
+                            .found = to_.describe()});
+    }
+    MORTISE_TRY(const float own, own_coarse());
+    if (own == 0) {
+        MORTISE_CHECK(choose_coarse());
+    } else {
+        coarse_ = own;
+    }
     const Slot& slot = *rep_.slot(whole->role);
     std::vector<uint64_t> row{0};
     std::vector<double> value{whole->divide ? 1.0f / coarse_ : coarse_};
@@ -251,7 +229,7 @@ Status Transcriber::coarse() {
 void Transcriber::scales(const mortise_tile& tile) {
     if (paired_) return;
     for (const Level& level : to_.levels) {
-        bool whole = to_.levels.size() > 1 && level.row_group == 0 && level.column_group == 0;
+        bool whole = to_.levels.size() > 1 && &level == whole_level(to_);
         if (level.role == MORTISE_ROLE_NONE || whole) continue;
         elements(level, tile, [&](uint64_t r, uint64_t g) {
             float value = scale_of(tile, r, g) / coarse_;
@@ -324,7 +302,7 @@ void Transcriber::codes(const mortise_tile& tile) {
 
 Status Transcriber::run() {
     MORTISE_CHECK(check());
-    for (const Companion& c : companions) MORTISE_CHECK(companion(c));
+    MORTISE_CHECK(rep_.copy_companions(from_, bytes_, origin_));
     MORTISE_TRY(PartReader reader, PartReader::make(from_, bytes_, {}));
     if (to_.is_plain()) {
         std::vector<float> weights;

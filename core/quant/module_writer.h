@@ -1,6 +1,7 @@
 // What ModuleWriter holds; for the files of this room that fill it.
 #pragma once
 
+#include <algorithm>
 #include <map>
 
 #include "quant/elements.h"
@@ -36,12 +37,20 @@ struct ModuleWriter::Rep {
     // Effect: canonical codes of rows of one expert (as in a tile of this spec) into the codes' tensor.
     void write_codes(uint64_t expert, std::span<const uint64_t> rows, std::span<uint8_t> codes);
     void write_plain(uint64_t expert, std::span<const uint64_t> rows, std::span<const float> weights);
+    // What ModuleWriter::copy_companions does.
+    Status copy_companions(const QuantSpec& from, const Sources& bytes, const Origin& origin);
     // The stored bytes of a tensor: with the bias taken off its words.
     void correct();
 };
 
 // Field element that a level has for a row and a column of the module.
-inline uint64_t level_row(const Level& level, uint64_t row) { return level.row_group ? row / level.row_group : 0; }
+inline uint64_t level_row(const Level& level, uint64_t row) {
+    if (!level.row_splits.empty()) {
+        auto at = std::ranges::upper_bound(level.row_splits, row);
+        return static_cast<uint64_t>(at - level.row_splits.begin());
+    }
+    return level.row_group ? row / level.row_group : 0;
+}
 inline uint64_t level_column(const Level& level, uint64_t column) {
     return level.column_group ? column / level.column_group : 0;
 }

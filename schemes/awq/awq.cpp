@@ -77,9 +77,8 @@ class Awq : public Scheme {
     class Writer : public LinearWriter {
       public:
         Writer(const Checkpoint& source, Options& options)
-            : LinearWriter(source), group_(options.take_number('g', 128)) {
+            : LinearWriter(source), group_(options.take_number('g', 0)) {
             options.finish("g128, g64 or another group size");
-            if (group_ == 0) throw Refused({.what = "the group size must be positive"});
         }
         std::string config() override {
             return R"({"bits":4,"group_size":)" + std::to_string(group_) + R"(,"modules_to_not_convert":)" +
@@ -91,6 +90,10 @@ class Awq : public Scheme {
         IntGroups form_of(const mortise_module& m) const {
             return {
                 .packing = Packing::rows_even_first, .rows = m.rows, .columns = m.columns, .group = group_};
+        }
+        void consider(const mortise_module& m, const mortise_spec& current) override {
+            if (group_ == 0 && m.kind == MORTISE_MODULE_LINEAR && !is_plain(current)) group_ = column_group_of(current);
+            if (group_ == 0 && m.kind == MORTISE_MODULE_LINEAR) group_ = 128;
         }
         std::string why_plain(const mortise_module& m) const override {
             return form_of(m).fits() && m.columns % group_ == 0 ? "" : "it fills no words or groups";

@@ -169,30 +169,48 @@ class SchemeWriter {
     Spec spec_;
 };
 
-// A dialect that quantizes linears only: embeddings, heads, stacks of experts and linears that do not fit
-// stay floats. Derive, answer linear().
+// What a dialect can code besides separate linears.
+struct Reach {
+    bool heads = false, embeddings = false, stacks = false;  // stacks: all experts in one tensor
+};
+
+// A dialect that quantizes linears: embeddings, heads, stacks of experts and linears that do not fit stay floats,
+// unless the dialect reaches them and the source has them coded, or the user says "head" or "embedding".
+// Derive, answer linear().
 class LinearWriter : public SchemeWriter {
   public:
-    using SchemeWriter::SchemeWriter;
+    explicit LinearWriter(const Checkpoint& source) : SchemeWriter(source) {}
+    LinearWriter(const Checkpoint& source, Reach reach, Options& options)
+        : SchemeWriter(source),
+          reach_(reach),
+          head_(reach.heads && options.take_flag("head")),
+          embedding_(reach.embeddings && options.take_flag("embedding")) {}
     void target(const mortise_module& module, const mortise_spec& current, mortise_target& target) final {
-        if (module.kind == MORTISE_MODULE_HEAD) heads_.push_back(name_of(module));
-        if (module.kind != MORTISE_MODULE_LINEAR)
-            return keep_plain(module, current, target, "embedding and head stay floats");
-        const std::string why = module.experts != 1 ? "stacked experts stay floats" : why_plain(module);
-        if (why.empty()) return linear(module, current, target);
-        linears_.push_back(name_of(module));
+        consider(module, current);
+        const std::string why = why_float(module, current);
+        const bool head = module.kind == MORTISE_MODULE_HEAD;
+        if (why.empty()) {
+            if (head) coded_heads_.push_back(name_of(module));
+            return linear(module, current, target);
+        }
+        if (head) heads_.push_back(name_of(module));
+        if (module.kind == MORTISE_MODULE_LINEAR) linears_.push_back(name_of(module));
         keep_plain(module, current, target, why);
     }
 
   protected:
     virtual void linear(const mortise_module& module, const mortise_spec& current,
                         mortise_target& target) = 0;
+    // Effect: looks at a module before why_plain() is asked: to take over the source's group size, say.
+    virtual void consider(const mortise_module& module, const mortise_spec& current) {
+        (void)module, (void)current;
+    }
     // Effect: why this linear cannot be written; "" = it can.
     virtual std::string why_plain(const mortise_module& module) const {
         (void)module;
         return {};
     }
-    // Modules left as floats so far.
+    // Modules left as floats so far, and heads that were not.
     const std::vector<std::string>& plain_heads() const { return heads_; }
     const std::vector<std::string>& plain_linears() const { return linears_; }
     std::vector<std::string> plain_modules() const {
@@ -200,10 +218,31 @@ class LinearWriter : public SchemeWriter {
         all.insert(all.end(), linears_.begin(), linears_.end());
         return all;
     }
+    const std::vector<std::string>& coded_heads() const { return coded_heads_; }
 
   private:
-    std::vector<std::string> heads_, linears_;
+    std::string why_float(const mortise_module& module, const mortise_spec& current) const {
+        const bool coded = !is_plain(current);
+        if (module.kind == MORTISE_MODULE_HEAD && !(head_ || (reach_.heads && coded)))
+            return "embedding and head stay floats";
+        if (module.kind == MORTISE_MODULE_EMBEDDING && !(embedding_ || (reach_.embeddings && coded)))
+            return "embedding and head stay floats";
+        if (module.experts != 1 && !reach_.stacks) return "stacked experts stay floats";
+        return why_plain(module);
+    }
+
+    Reach reach_;
+    bool head_ = false, embedding_ = false;
+    std::vector<std::string> heads_, linears_, coded_heads_;
 };
+
+// Effect: the columns that share a scale in the source's coded modules; 0 = none is coded, or all share one.
+inline uint64_t column_group_of(const mortise_spec& spec) {
+    for (uint32_t l = spec.n_levels; l-- > 0;)
+        if (spec.levels[l].column_group > 0 && spec.levels[l].flat == 0) return spec.levels[l].column_group;
+    return 0;
+}
+
 // Effect: names as a JSON list.
 inline std::string json_list(const std::vector<std::string>& names) {
     std::string list;
