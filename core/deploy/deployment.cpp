@@ -91,7 +91,7 @@ Result<Deployment> make_deployment(const Resolved& resolved) {
     out.model =
         resolved.text("model.path").empty() ? resolved.text("model.name") : resolved.text("model.path");
     out.scheme = resolved.text("model.scheme") == "auto" ? "" : resolved.text("model.scheme");
-    out.quantize_online = resolved.text("model.quantize_online");
+    out.quantization = resolved.text("model.quantization");
     out.accept_config_keys = resolved.list("model.accept_config_keys");
     out.accept_missing_head = resolved.flag("model.accept_missing_head");
     out.plugins = make_plugins(resolved);

@@ -48,7 +48,7 @@ struct Deployment {
     std::string file;             // deployment file, for messages; empty = none
     std::string model;            // path, or org/name; empty when nothing names one
     std::string scheme;           // id that overrides the choice; empty = by the checkpoint
-    std::string quantize_online;  // id; empty = as published
+    std::string quantization;     // dialect and options for float weights; empty = as published
     std::vector<std::string> accept_config_keys;
     bool accept_missing_head = false;
     Plugins plugins;

@@ -14,10 +14,10 @@ using enum Group;
 constexpr auto table = std::to_array<Setting>({
     {"model.path", "", "", file_only, path, "", "", "checkpoint folder or file"},
     {"model.name", "", "", file_only, text, "", "", "org/name in the local cache; never downloaded"},
-    {"model.scheme", "scheme", "-q,--quantization", planning, text, "", "auto",
+    {"model.scheme", "scheme", "", planning, text, "", "auto",
      "id of the scheme that reads the checkpoint"},
-    {"model.quantize_online", "quantize-online", "", planning, text, "", "",
-     "id of the scheme to quantize to while loading"},
+    {"model.quantization", "quantization", "-q", planning, text, "", "",
+     "dialect that float weights are quantized to while loading, with options: DIALECT:g64"},
     {"model.accept_config_keys", "accept-config-key", "", planning, text_list, "", "",
      "config key that may go unread (repeatable)"},
     {"model.accept_missing_head", "accept-missing-head", "", planning, boolean, "", "false",

@@ -45,12 +45,6 @@ registry::Options registry_options(const Deployment& deployment) {
 }
 
 Result<plan::Options> plan_options(const Deployment& deployment) {
-    if (!deployment.quantize_online.empty()) {
-        return fail(Problem{.code = Code::unsupported_variant,
-                            .what = "weights cannot be quantized while they are loaded",
-                            .found = "quantize_online = " + deployment.quantize_online,
-                            .fix = "write a quantized checkpoint with mortise convert, and run that"});
-    }
     if (deployment.device != "auto" && deployment.device != "cpu") {
         return fail(Problem{.code = Code::device_missing,
                             .what = "no such device",
@@ -59,6 +53,7 @@ Result<plan::Options> plan_options(const Deployment& deployment) {
     }
     plan::Options out;
     out.scheme = deployment.scheme;
+    out.quantization = deployment.quantization;
     out.rank = deployment.tensor_parallel.rank;
     out.size = deployment.tensor_parallel.size;
     out.reference_kernels = deployment.reference_kernels;

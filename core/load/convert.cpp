@@ -2,16 +2,18 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
 
 #include "checkpoint/write.h"
-#include "load/dialect_writer.h"
+#include "load/contents.h"
+#include "load/module_rewriter.h"
 #include "load/side_files.h"
-#include "quant/decode.h"
+#include "load/vectors.h"
+#include "plan/dialect_writer.h"
+#include "plan/plan.h"
+#include "plan/quantization.h"
 
 namespace mortise::load {
 namespace {
@@ -20,7 +22,7 @@ namespace {
 struct Job {
     uint32_t source = plan::none;
     std::vector<uint64_t> rows;   // row of the source for each row written; empty = same order
-    Target target;
+    plan::Target target;
     std::vector<uint32_t> absent; // optional roles that are not written
 };
 
@@ -41,27 +43,21 @@ struct Shard {
 class Converter {
   public:
     Converter(const plan::Planned& planned, const ConvertOptions& options, Team& team, const Progress& progress)
-        : planned_(planned), plan_(planned.plan()), options_(options), team_(team), progress_(progress) {}
+        : planned_(planned), plan_(planned.plan()), options_(options), team_(team), progress_(progress),
+          ledger_(planned.plan(), planned.checkpoint().catalog) {}
 
     Status prepare(registry::Registry& registry);
     Status write(const std::string& folder);
     ConvertReport take() { return std::move(report_); }
 
   private:
-    Status add_job(DialectWriter& writer, uint32_t source);
+    Status add_job(plan::DialectWriter& writer, uint32_t source);
     Status choose_vector_dtypes();
     void lay_out_shards();
     Status write_shard(const Shard& shard, const std::string& path);
     // One module, on any thread; `report`: this thread may call the progress.
     Status write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file, std::mutex& lock, ConvertedModule& out);
-    Result<quant::Change> fill(const Job& job, quant::ModuleWriter& writer);
-    Result<quant::Change> quantize(const Job& job, const quant::Sources& bytes, quant::ModuleWriter& writer);
-    // Rows of one expert as floats, in the order in which they are written.
-    using UseRows = std::function<Status(uint64_t row, uint64_t count, const float* weights)>;
-    Status each_rows(const Job& job, const quant::PartReader& reader, uint64_t expert, uint64_t unit, const UseRows& use) const;
-    Result<float> amax_of(const Job& job, const quant::PartReader& reader, uint64_t expert) const;
     Status share_amax();
-    Result<quant::Sources> read(const plan::Source& source, std::vector<std::vector<std::byte>>& keep) const;
     Status write_vector(const VectorJob& job, checkpoint::SafetensorsWriter& file);
 
     const plan::Planned& planned_;
@@ -69,6 +65,7 @@ class Converter {
     const ConvertOptions& options_;
     Team& team_;
     const Progress& progress_;
+    Ledger ledger_;
     std::vector<Job> jobs_;
     std::vector<VectorJob> vectors_;
     std::vector<Shard> shards_;
@@ -95,35 +92,31 @@ std::vector<checkpoint::NewTensor> tensors_of(const Job& job) {
 }
 
 Status Converter::prepare(registry::Registry& registry) {
+    if (!plan_.quantization.empty())
+        return fail(Problem{.code = Code::usage, .what = "a conversion does not quantize while loading", .found = plan_.quantization,
+                            .fix = "name the dialect with --to alone"});
     MORTISE_TRY(const auto chosen, registry.scheme_by_id(options_.dialect, plan::host()));
-    MORTISE_TRY(auto writer, DialectWriter::open(*chosen.table, chosen.id, planned_.view(), options_.parameters));
+    MORTISE_TRY(auto writer, plan::DialectWriter::open(*chosen.table, chosen.id, planned_.view(), options_.parameters));
     for (uint32_t s = 0; s < plan_.sources.size(); ++s)
         if (plan_.sources[s].kind != 0 && !plan_.sources[s].dropped) MORTISE_CHECK(add_job(writer, s));
     MORTISE_TRY(quantization_, writer.config());
     MORTISE_CHECK(choose_vector_dtypes());
     lay_out_shards();
+    uint64_t cache_scales = 0;
+    for (const plan::Source& source : plan_.sources)
+        if (source.kind == 0) cache_scales += source.tensors.size() - static_cast<uint64_t>(std::ranges::count(source.tensors, plan::none));
+    if (cache_scales > 0) report_.notes.push_back(std::to_string(cache_scales) + " scales of the KV cache are not written: no dialect has been asked for them");
     for (const plan::Source& source : plan_.sources)
         if (source.dropped) report_.notes.push_back(source.name + " is not written: dropped by a rule");
     return {};
 }
 
-Status Converter::add_job(DialectWriter& writer, uint32_t id) {
+Status Converter::add_job(plan::DialectWriter& writer, uint32_t id) {
     const plan::Source& source = plan_.sources[id];
     Job job{.source = id};
     MORTISE_TRY(job.target, writer.target(source, source.canonical));
-    for (const plan::PartPlan& part : plan_.parts) {
-        if (part.sources.size() != 1 || part.sources[0] != id || part.rows != source.spec.extent.rows || part.rows_on_disk.contiguous()) continue;
-        for (uint64_t row = 0; row < part.rows; ++row) job.rows.push_back(part.rows_on_disk(row));
-    }
-    for (const quant::Field& field : job.target.spec.fields) {
-        const bool optional = field.has(MORTISE_FIELD_OPTIONAL) || field.has(MORTISE_FIELD_DROP_IF_ZERO);
-        if (!optional) continue;
-        bool present = false;
-        for (size_t f = 0; f < source.spec.fields.size(); ++f)
-            present |= source.spec.fields[f].role == field.role && source.tensors[f] != plan::none &&
-                       !source.spec.fields[f].has(MORTISE_FIELD_DROP_IF_ZERO);
-        if (!present) job.absent.push_back(field.role);
-    }
+    job.rows = plan::rows_in_order(plan_, id);
+    job.absent = plan::absent_roles(source, job.target.spec);
     if (job.target.plain && float_dtype_ == DType{}) float_dtype_ = job.target.spec.fields.front().dtypes.front();
     jobs_.push_back(std::move(job));
     return {};
@@ -165,119 +158,30 @@ void Converter::lay_out_shards() {
     }
 }
 
-Result<quant::Sources> Converter::read(const plan::Source& source, std::vector<std::vector<std::byte>>& keep) const {
-    quant::Sources bytes{};
-    std::map<uint32_t, size_t> known;
-    keep.reserve(source.spec.fields.size());
-    for (size_t f = 0; f < source.spec.fields.size(); ++f) {
-        const uint32_t tensor = source.tensors[f];
-        if (tensor == plan::none) continue;
-        const checkpoint::TensorEntry& entry = planned_.checkpoint().catalog.tensors()[tensor];
-        if (const auto [at, fresh] = known.emplace(tensor, keep.size()); fresh) {
-            MORTISE_TRY(auto data, planned_.reader().read_all(entry));
-            keep.push_back(std::move(data));
-        }
-        bytes[source.spec.fields[f].role] = {keep[known[tensor]], entry.dtype, nullptr};
-    }
-    return bytes;
-}
-
-Status Converter::each_rows(const Job& job, const quant::PartReader& reader, uint64_t expert, uint64_t unit, const UseRows& use) const {
-    const quant::Extent& extent = plan_.sources[job.source].spec.extent;
-    const uint64_t whole = std::max<uint64_t>(1, (uint64_t{1} << 20) / extent.columns);
-    const uint64_t step = std::min(extent.rows, (whole + unit - 1) / unit * unit);
-    std::vector<float> weights;
-    quant::Tile tile;
-    for (uint64_t row = 0; row < extent.rows; row += step) {
-        const uint64_t n = std::min(step, extent.rows - row);
-        std::vector<uint64_t> wanted;
-        for (uint64_t r = row; r < row + n; ++r) wanted.push_back(job.rows.empty() ? r : job.rows[r]);
-        MORTISE_CHECK(reader.read({.rows = wanted, .expert = expert, .tile_expert = expert, .tile_row = row}, tile));
-        weights.resize(n * extent.columns);
-        quant::decode_tile(tile.view(), weights.data());
-        MORTISE_CHECK(use(row, n, weights.data()));
-    }
-    return {};
-}
-
-Result<float> Converter::amax_of(const Job& job, const quant::PartReader& reader, uint64_t expert) const {
-    const uint64_t columns = plan_.sources[job.source].spec.extent.columns;
-    float amax = 0;
-    MORTISE_CHECK(each_rows(job, reader, expert, 1, [&](uint64_t, uint64_t n, const float* weights) -> Status {
-        for (uint64_t i = 0; i < n * columns; ++i) amax = std::max(amax, std::fabs(weights[i]));
-        return {};
-    }));
-    return amax;
-}
-
 // Modules that share the amax of their second level: all of them are read before the first is written.
 Status Converter::share_amax() {
-    std::vector<std::optional<Status>> outcomes(jobs_.size());
+    FirstError error;
     std::atomic<size_t> next{0};
     std::mutex lock;
     const auto one = [&](const Job& job) -> Status {
-        if (job.target.quantizer.shared.empty() || !plan_.sources[job.source].plain) return {};
-        std::vector<std::vector<std::byte>> keep;
         const plan::Source& source = plan_.sources[job.source];
-        MORTISE_TRY(const quant::Sources bytes, read(source, keep));
-        MORTISE_TRY(const auto reader, quant::PartReader::make(source.spec, bytes, {}));
-        for (uint64_t expert = 0; expert < source.spec.extent.experts; ++expert) {
-            MORTISE_TRY(const float amax, amax_of(job, reader, expert));
-            const std::scoped_lock locked(lock);
-            float& most = shared_amax_[job.target.quantizer.shared];
-            most = std::max(most, amax);
-        }
+        if (job.target.quantizer.shared.empty() || !source.plain) return {};
+        MORTISE_TRY(const ModuleBytes bytes, read_module(ledger_, job.source));
+        MORTISE_TRY(const float amax, largest_weight(source, bytes));
+        const std::scoped_lock locked(lock);
+        float& most = shared_amax_[job.target.quantizer.shared];
+        most = std::max(most, amax);
         return {};
     };
     team_.run([&](int, int) {
-        for (size_t i; (i = next++) < jobs_.size();) outcomes[i] = one(jobs_[i]);
+        for (size_t i; (i = next++) < jobs_.size() && !error.failed();) error.set(one(jobs_[i]));
     });
-    for (const auto& outcome : outcomes) MORTISE_CHECK(Status(*outcome));
-    return {};
-}
-
-// Floats become codes by the dialect's own recipe, in steps of whole scale groups.
-Result<quant::Change> Converter::quantize(const Job& job, const quant::Sources& bytes, quant::ModuleWriter& writer) {
-    const plan::Source& source = plan_.sources[job.source];
-    MORTISE_TRY(const auto reader, quant::PartReader::make(source.spec, bytes, {}));
-    quant::Change change;
-    for (uint64_t expert = 0; expert < source.spec.extent.experts; ++expert) {
-        float amax = 0;
-        const auto shared = shared_amax_.find(job.target.quantizer.shared);
-        if (writer.wants_amax() && shared != shared_amax_.end()) {
-            amax = shared->second;
-        } else if (writer.wants_amax()) {
-            MORTISE_TRY(amax, amax_of(job, reader, expert));
-        }
-        MORTISE_CHECK(each_rows(job, reader, expert, writer.row_step(), [&](uint64_t row, uint64_t n, const float* weights) -> Status {
-            MORTISE_TRY(const quant::Change part, writer.quantize(job.target.quantizer, expert, row, n, weights, amax));
-            change.add(part);
-            return {};
-        }));
-    }
-    MORTISE_CHECK(copy_bias(source, bytes, job.rows, writer));
-    return change;
-}
-
-Result<quant::Change> Converter::fill(const Job& job, quant::ModuleWriter& writer) {
-    const plan::Source& source = plan_.sources[job.source];
-    std::vector<std::vector<std::byte>> keep;
-    MORTISE_TRY(const quant::Sources bytes, read(source, keep));
-    if (source.plain && !job.target.plain) return quantize(job, bytes, writer);
-    quant::Change change;
-    for (uint64_t expert = 0; expert < source.spec.extent.experts; ++expert) {
-        auto part = writer.reencode(source.spec, bytes, {expert, expert, job.rows});
-        if (!part && options_.requantize && !job.target.plain) return quantize(job, bytes, writer);
-        if (!part) return std::unexpected(Error(part.error()).in_tensor(source.name));
-        change.add(*part);
-    }
-    // Codes that do not fit the target's grid: by recipe, if weights may change.
-    if (change.changed > 0 && !job.target.plain && options_.requantize) return quantize(job, bytes, writer);
-    return change;
+    return error.take();
 }
 
 Status Converter::write_vector(const VectorJob& job, checkpoint::SafetensorsWriter& file) {
     const checkpoint::TensorEntry& tensor = planned_.checkpoint().catalog.tensors()[plan_.vectors[job.vector].tensor];
+    MORTISE_CHECK(read_vector(Origin(planned_), ledger_, job.vector));
     MORTISE_TRY(const auto bytes, planned_.reader().read_all(tensor));
     if (job.dtype == tensor.dtype) return file.write(job.name, 0, bytes);
     return file.write(job.name, 0, narrowed(bytes, job.dtype));
@@ -285,12 +189,14 @@ Status Converter::write_vector(const VectorJob& job, checkpoint::SafetensorsWrit
 
 Status Converter::write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file, std::mutex& lock, ConvertedModule& out) {
     const plan::Source& source = plan_.sources[job.source];
-    auto writer = quant::ModuleWriter::make(job.target.spec, job.absent);
-    if (!writer) return std::unexpected(Error(writer.error()).in_tensor(source.canonical));
-    auto change = fill(job, *writer);
-    if (!change) return std::unexpected(Error(change.error()).in_tensor(source.canonical));
-    out = {source.canonical, source.spec.describe(), job.target.spec.describe(), job.target.reason, *change};
-    const auto tensors = writer->take();
+    const auto shared = shared_amax_.find(job.target.quantizer.shared);
+    const Rewriting what{.from = source, .to = job.target.spec, .recipe = job.target.quantizer, .rows = job.rows, .absent = job.absent,
+                         .shared_amax = shared == shared_amax_.end() ? 0 : shared->second, .may_change = options_.requantize};
+    MORTISE_TRY(const ModuleBytes bytes, read_module(ledger_, job.source));
+    auto written = rewrite(what, bytes);
+    if (!written) return std::unexpected(Error(written.error()).in_tensor(source.canonical));
+    out = {source.canonical, source.spec.describe(), job.target.spec.describe(), job.target.reason, written->change};
+    const auto tensors = written->writer.take();
     const std::scoped_lock locked(lock);
     for (const quant::WrittenTensor& tensor : tensors) {
         MORTISE_CHECK(file.write(tensor.name, 0, tensor.bytes));
@@ -330,6 +236,9 @@ Status Converter::write(const std::string& folder) {
         for (const auto& tensor : shards_[s].tensors) where[tensor.name] = name;
         MORTISE_CHECK(write_shard(shards_[s], beside.path() + "/" + name));
     }
+    MORTISE_CHECK(check_remaining(Origin(planned_), ledger_));
+    MORTISE_CHECK(ledger_.reader.unchanged());
+    MORTISE_CHECK(ledger_.close_tensors());
     if (report_.total.changed > 0 && !options_.requantize)
         return fail(Problem{.code = Code::lossy,
                             .what = "the conversion would change decoded weights",
@@ -346,7 +255,6 @@ Status Converter::write(const std::string& folder) {
 
 Result<ConvertReport> convert(const plan::Planned& planned, registry::Registry& registry, const std::string& folder,
                               const ConvertOptions& options, Team& team, const Progress& progress) {
-    MORTISE_CHECK(verify(Origin(planned), team));
     Converter converter(planned, options, team, progress);
     MORTISE_CHECK(converter.prepare(registry));
     MORTISE_CHECK(converter.write(folder));

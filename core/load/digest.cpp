@@ -149,7 +149,7 @@ Status Digesting::digest_part(uint32_t p) {
     const auto source_of = [&](uint64_t e) -> const plan::Source& {
         return plan_.sources[part.sources.size() == 1 ? part.sources[0] : part.sources[e]];
     };
-    for (uint64_t e = 0; e < part.experts; ++e) specs.emplace_back(source_of(e).spec);
+    for (uint64_t e = 0; e < part.experts; ++e) specs.emplace_back(source_of(e).result());
     quant::Extras extras;
     const StreamOptions options{.ledger = &ledger_, .extras = &extras};
     MORTISE_CHECK(for_each_tile(origin_, p, options, [&](const mortise_tile& tile) -> Status {
@@ -160,8 +160,8 @@ Status Digesting::digest_part(uint32_t p) {
     for (uint64_t e = 0; e < part.experts; ++e) {
         const quant::Extras mine = share_of(extras, e, part.experts);
         const plan::Source& source = source_of(e);
-        parts_[p].push_back({fill_expert(part.name, part.number(e)), part.rows, part.columns, source.plain, specs[e].finish(mine),
-                             values[e].finish(), quant::activation_digest(source.spec, mine)});
+        parts_[p].push_back({fill_expert(part.name, part.number(e)), part.rows, part.columns, source.stays_plain(), specs[e].finish(mine),
+                             values[e].finish(), quant::activation_digest(source.result(), mine)});
     }
     return {};
 }
@@ -172,7 +172,7 @@ Status Digesting::digest_module(uint32_t s) {
     const auto rows = static_cast<int64_t>(extent.rows), columns = static_cast<int64_t>(extent.columns),
                experts = static_cast<int64_t>(extent.experts);
     const bool apart = source.canonical.find("{e}") != std::string::npos;  // listed per expert
-    const bool transposed = experts > 1 && !apart && stored_transposed(source.spec);
+    const bool transposed = experts > 1 && !apart && stored_transposed(source.result());
     std::vector<quant::ValueDigest> values(apart ? extent.experts : 1);
     TransposedDigest exchanged(transposed ? extent.rows : 0, transposed ? extent.columns : 0);
     const StreamOptions options{.ledger = &ledger_};
@@ -182,7 +182,7 @@ Status Digesting::digest_module(uint32_t s) {
         return {};
     }));
     for (uint64_t e = 0; e < values.size(); ++e) {
-        ModuleDigest module{fill_expert(source.canonical, e), {rows, columns}, source.plain, {}};
+        ModuleDigest module{fill_expert(source.canonical, e), {rows, columns}, source.stays_plain(), {}};
         if (experts > 1 && !apart) module.shape = transposed ? Shape{experts, columns, rows} : Shape{experts, rows, columns};
         module.values = transposed ? exchanged.finish() : values[e].finish();
         modules_[s].push_back(std::move(module));

@@ -40,7 +40,10 @@ Status Ledger::close_part(uint32_t part, uint64_t code_elements) {
                             .tensor = p.name,
                             .expected = std::to_string(expected) + " elements",
                             .found = std::to_string(code_elements)});
-    for (uint32_t parameter : p.parameters) parameter_filled[parameter].store(1);
+    for (uint32_t parameter : p.parameters) {
+        if (parameter_filled[parameter].exchange(1) == 0) continue;
+        return fail(Problem{.code = Code::internal, .what = "a sealed part was written again", .tensor = p.name});
+    }
     return {};
 }
 
@@ -51,6 +54,15 @@ Status Ledger::close() const {
     };
     for (size_t i = 0; i < parameter_filled.size(); ++i)
         if (!parameter_filled[i]) open("a parameter was never written", plan.parameters[i].owner);
+    if (auto rest = close_tensors(); !rest) problems.add(rest.error());
+    return std::move(problems).status();
+}
+
+Status Ledger::close_tensors() const {
+    Problems problems;
+    const auto open = [&](const std::string& what, const std::string& name) {
+        problems.add({.code = Code::internal, .what = what, .tensor = name});
+    };
     const auto& tensors = reader.catalog().tensors();
     for (size_t i = 0; i < obligation_met.size(); ++i)
         if (!obligation_met[i]) open("an obligation was not checked", tensors[plan.obligations[i].tensor].name);

@@ -111,12 +111,14 @@ Status stream_part(const Origin& origin, uint32_t part_id, const StreamOptions& 
     const plan::PartPlan& part = origin.plan.parts[part_id];
     std::optional<Ledger> own;
     Ledger& ledger = ledger_of(origin, options, own);
-    const Rows rows{&part.rows_on_disk, part.first_row, part.n_rows};
     if (options.extras) *options.extras = {};
     uint64_t elements = 0;
     for (uint64_t s = 0; s < part.sources.size(); ++s) {
         SourceReader::Options reading{part.first_column, part.n_columns, options.cast, options.team};
         MORTISE_TRY(auto reader, SourceReader::open(origin, ledger, part.sources[s], reading));
+        const plan::Source& source = origin.plan.sources[part.sources[s]];
+        const bool ordered = source.remake && !source.remake->rows.empty();  // by its making
+        const Rows rows{ordered ? nullptr : &part.rows_on_disk, part.first_row, part.n_rows};
         const uint64_t experts = part.sources.size() == 1 ? part.experts : 1;
         const bool stacked = reader->spec().extent.experts > 1;
         for (uint64_t e = 0; e < experts; ++e) {

@@ -35,7 +35,7 @@ uint32_t whole_table(const plan::LoadPlan& plan, const plan::KernelPlan& kernel)
     const plan::Source& source = plan.sources[part.sources[0]];
     const bool whole = part.n_rows == part.rows && part.n_columns == part.columns && part.experts == 1 &&
                        source.spec.extent.rows == part.rows && part.rows_on_disk == model::RowMap{} && !part.has_bias;
-    if (!whole || !source.plain || source.spec.fields.size() != 1 || !source.spec.fields[0].layout.dense()) return plan::none;
+    if (!whole || !source.plain || source.remake || source.spec.fields.size() != 1 || !source.spec.fields[0].layout.dense()) return plan::none;
     return source.tensors[0];
 }
 

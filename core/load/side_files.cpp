@@ -119,12 +119,4 @@ std::vector<std::byte> narrowed(std::span<const std::byte> f32, DType dtype) {
     return out;
 }
 
-Status copy_bias(const plan::Source& source, const quant::Sources& bytes, const std::vector<uint64_t>& rows, quant::ModuleWriter& writer) {
-    const quant::Field* field = source.spec.find(MORTISE_ROLE_BIAS);
-    if (!field || !bytes[MORTISE_ROLE_BIAS].present() || !writer.has(MORTISE_ROLE_BIAS)) return {};
-    MORTISE_TRY(const auto values, quant::read_floats(*field, bytes[MORTISE_ROLE_BIAS], 0, rows, 0, 1));
-    const std::vector<double> wide(values.begin(), values.end());
-    return writer.put(MORTISE_ROLE_BIAS, wide);
-}
-
 }  // namespace mortise::load

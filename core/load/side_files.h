@@ -7,7 +7,6 @@
 
 #include "checkpoint/checkpoint.h"
 #include "plan/load_plan.h"
-#include "quant/encode.h"
 
 namespace mortise::load {
 
@@ -23,8 +22,5 @@ Status write_side_files(const checkpoint::Checkpoint& source, const std::string&
 // Does every F32 element survive the narrower dtype (BF16 or F16) bit for bit?
 bool fits(std::span<const std::byte> f32, DType dtype);
 std::vector<std::byte> narrowed(std::span<const std::byte> f32, DType dtype);
-
-// Effect: the bias of a float module into the writer, in the order of `rows`, if both have one.
-Status copy_bias(const plan::Source& source, const quant::Sources& bytes, const std::vector<uint64_t>& rows, quant::ModuleWriter& writer);
 
 }  // namespace mortise::load

@@ -1,5 +1,7 @@
 #include "load/source_reader.h"
 
+#include "load/module_rewriter.h"
+
 #include <algorithm>
 
 namespace mortise::load {
@@ -27,14 +29,18 @@ SourceReader::SourceReader(const Origin& origin, Ledger& ledger, uint32_t source
 Result<std::unique_ptr<SourceReader>> SourceReader::open(const Origin& origin, Ledger& ledger, uint32_t source,
                                                          const Options& options) {
     std::unique_ptr<SourceReader> self(new SourceReader(origin, ledger, source, options));
-    MORTISE_CHECK(self->read_fields());
-    MORTISE_CHECK(self->choose_mode());
+    if (self->source_.remake) {
+        MORTISE_CHECK(self->remake());
+    } else {
+        MORTISE_CHECK(self->read_fields());
+        MORTISE_CHECK(self->choose_mode());
+    }
     quant::ReaderOptions reader_options;
     reader_options.column0 = options.first_column;
     reader_options.columns = options.columns;
     reader_options.cast = options.cast;
     reader_options.need_codes = false;
-    auto reader = quant::PartReader::make(self->source_.spec, self->fields_, reader_options);
+    auto reader = quant::PartReader::make(self->spec(), self->fields_, reader_options);
     if (!reader) return std::unexpected(std::move(reader).error().in_tensor(self->source_.name));
     self->reader_ = std::make_unique<quant::PartReader>(std::move(*reader));
     return self;
@@ -57,6 +63,20 @@ Status SourceReader::read_fields() {
         MORTISE_CHECK(check_field(*ledger_, source_id_, f, fields_[field.role]));
     }
     MORTISE_INVARIANT(code_tensor_ != plan::none);
+    return {};
+}
+
+Status SourceReader::remake() {
+    const plan::Remake& made = *source_.remake;
+    MORTISE_TRY(const float amax, shared_amax(*ledger_, made.recipe.shared));
+    MORTISE_TRY(const ModuleBytes bytes, read_module(*ledger_, source_id_));
+    auto written = rewrite({.from = source_, .to = made.spec, .recipe = made.recipe, .rows = made.rows, .absent = made.absent,
+                            .shared_amax = amax, .may_change = true}, bytes);
+    if (!written) return std::unexpected(Error(written.error()).in_tensor(source_.name));
+    made_.emplace(std::move(written->writer));
+    fields_ = made_->sources();
+    held_codes_ = fields_[MORTISE_ROLE_CODES];
+    mode_ = Mode::whole;
     return {};
 }
 
@@ -133,9 +153,10 @@ Status SourceReader::read(const quant::TileRequest& request, Scratch& scratch) c
         MORTISE_CHECK(read_window(window, scratch.bytes));
         codes = {{scratch.bytes.data(), window.bytes()}, catalog_.tensors()[code_tensor_].dtype, &window.layout};
     }
-    MORTISE_CHECK(check_rows(*ledger_, code_duties_, source_id_, code_field_, codes, request.expert, low, high - low + 1));
+    if (!source_.remake) MORTISE_CHECK(check_rows(*ledger_, code_duties_, source_id_, code_field_, codes, request.expert, low, high - low + 1));
     auto read = reader_->read(request, codes, scratch.tile);
     if (read) return {};
+    if (source_.remake) return std::unexpected(std::move(read).error().in_tensor(source_.name));
     const checkpoint::TensorEntry& entry = catalog_.tensors()[code_tensor_];
     return std::unexpected(std::move(read).error().in_tensor(entry.name).in_file(catalog_.file_name(entry)));
 }

@@ -6,10 +6,12 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "load/contents.h"
 #include "load/part_stream.h"
+#include "quant/encode.h"
 
 namespace mortise::load {
 
@@ -46,7 +48,7 @@ class SourceReader {
     uint64_t tile_rows(uint64_t rows, uint32_t row_tile, int threads) const;
 
     const quant::Sources& fields() const { return fields_; }  // all but the codes
-    const quant::QuantSpec& spec() const { return source_.spec; }
+    const quant::QuantSpec& spec() const { return source_.result(); }
 
   private:
     struct Bytes {
@@ -57,6 +59,7 @@ class SourceReader {
 
     SourceReader(const Origin& origin, Ledger& ledger, uint32_t source, const Options& options);
     Status read_fields();
+    Status remake();  // the module whole, in its other spec
     Status choose_mode();
     Result<Bytes> read_bytes(uint32_t tensor, uint64_t begin, uint64_t bytes);
     Status read_window(const quant::Window& window, std::vector<std::byte>& out) const;
@@ -77,6 +80,7 @@ class SourceReader {
     Bytes held_;
     quant::Window held_window_;
     quant::FieldBytes held_codes_;
+    std::optional<quant::ModuleWriter> made_;  // what fields_ and held_codes_ borrow from, of a remade module
 
     std::unique_ptr<quant::PartReader> reader_;
 };

@@ -49,7 +49,7 @@ std::shared_ptr<const KernelProblem> Binder::problem_of(const Want& want) const 
     std::vector<ProblemPart> parts;
     for (uint32_t id : want.parts) {
         const PartPlan& part = plan_.parts[id];
-        parts.push_back({&plan_.sources[part.sources[0]].spec, part.experts, part.n_rows, part.n_columns, part.first_row,
+        parts.push_back({&plan_.sources[part.sources[0]].result(), part.experts, part.n_rows, part.n_columns, part.first_row,
                          part.first_column, part.has_bias});
     }
     ProblemFacts facts{.activations = options_.activations, .max_rows = plan_.max_rows, .threads = options_.threads};
@@ -98,7 +98,7 @@ std::optional<KernelPlan> Binder::best(const Want& want) {
 Error Binder::nobody(const Want& want) const {
     const model::Op& op = plan_.tree.ops[want.op];
     std::string found;
-    for (uint32_t part : want.parts) found += plan_.sources[plan_.parts[part].sources[0]].spec.describe() + " ";
+    for (uint32_t part : want.parts) found += plan_.sources[plan_.parts[part].sources[0]].result().describe() + " ";
     return Error(Problem{.code = Code::unsupported_kernel,
                                   .what = "no kernel for operator " + std::string(model::op_name(op.kind)),
                                   .tensor = want.parts.empty() ? op.name : plan_.parts[want.parts[0]].name,
@@ -186,6 +186,22 @@ Status bind_kernels(const Options& options, std::span<const Provider> providers,
     return std::move(problems).status();
 }
 
+namespace {
+
+// A module that is quantized while it is loaded is held whole, before and after, with the floats of a tile.
+uint64_t remake_bytes(const LoadPlan& plan) {
+    uint64_t most = 0;
+    for (const Source& source : plan.sources) {
+        if (!source.remake) continue;
+        const quant::Extent& extent = source.spec.extent;
+        const uint64_t weights = extent.experts * extent.rows * extent.columns;
+        most = std::max(most, weights * (source.spec.bits + source.remake->spec.bits + 7) / 8 + (16u << 20));
+    }
+    return most;
+}
+
+}  // namespace
+
 void estimate_memory(LoadPlan& plan) {
     Memory memory;
     uint64_t largest_tensor = 0;
@@ -209,7 +225,7 @@ void estimate_memory(LoadPlan& plan) {
         }
         largest_tensor = std::max(largest_tensor, bytes);
     }
-    memory.load_buffers = std::min<uint64_t>(largest_tensor, 64u << 20);
+    memory.load_buffers = std::max(std::min<uint64_t>(largest_tensor, 64u << 20), remake_bytes(plan));
     plan.memory = memory;
 }
 

@@ -14,6 +14,7 @@
 #include "model/tree.h"
 #include "mortise/abi.h"
 #include "plan/kernel_problem.h"
+#include "quant/encode.h"
 #include "quant/spec.h"
 
 namespace mortise::plan {
@@ -75,6 +76,14 @@ struct Obligation {
     double value = 0;         // constant
 };
 
+// What a float module becomes while it is loaded: written in this spec by this recipe, in Hugging Face row order.
+struct Remake {
+    quant::QuantSpec spec;
+    quant::Quantizer recipe;
+    std::vector<uint64_t> rows;     // row of the source for each row written; empty = same order
+    std::vector<uint32_t> absent;   // optional roles that are not written
+};
+
 // A module as it lies on disk, and what the scheme says of it.
 struct Source {
     std::string name;         // in checkpoint naming
@@ -85,6 +94,11 @@ struct Source {
     std::vector<uint32_t> tensors;  // [spec.fields]: catalog index or none (optional and absent)
     std::string rule, where, note;  // what decided; file:line; a reported contradiction
     bool dropped = false;           // whole module goes unused, by a drop rule; listed all the same
+    std::shared_ptr<const Remake> remake;  // null: kernels get it as it is
+
+    // As kernels get it.
+    const quant::QuantSpec& result() const { return remake ? remake->spec : spec; }
+    bool stays_plain() const { return remake ? remake->spec.is_plain() : plain; }
 };
 
 // One logical linear (or embedding) on this rank.
@@ -163,6 +177,7 @@ struct LoadPlan {
     std::vector<Step> steps;
     std::vector<CachePlan> caches;
     std::vector<RuleUse> rules;
+    std::string quantization;              // dialect and options that floats are quantized to; empty = as published
     std::vector<std::string> notes;        // contradictions and choices worth reading
     std::vector<std::string> probed;       // tensors whose contents were read before the proof
     uint64_t bytes_read_before_proof = 0;  // headers and probe roles

@@ -4,6 +4,7 @@
 
 #include "plan/binding.h"
 #include "plan/planned_rep.h"
+#include "plan/quantization.h"
 #include "plan/resolver.h"
 #include "plan/tree_from_plugin.h"
 #include "registry/plugin_call.h"
@@ -85,6 +86,7 @@ Result<std::shared_ptr<const Planned>> make(const Options& options, registry::Re
                       Names(rep->plan.tree, rep->checkpoint.catalog, rep->checkpoint.name_space),
                       {}, std::vector<bool>(rep->checkpoint.catalog.size(), false), {}, {}};
     MORTISE_CHECK(resolve(*rep, options, resolver));
+    if (!options.quantization.empty()) MORTISE_CHECK(plan_quantization(rep->view, registry, options.quantization, rep->plan));
     if (options.bind_kernels) {
         MORTISE_TRY(const auto chosen, registry.kernels("cpu", options.forbid, host()));
         std::vector<Provider> providers;

@@ -20,6 +20,7 @@ namespace mortise::plan {
 struct Options {
     std::string path;                  // folder, file, or org/name in the local cache
     std::string scheme;                // id that overrides the choice; empty = by the checkpoint
+    std::string quantization;          // id of a scheme and options, "some:g64": float weights become that while they are loaded
     uint32_t rank = 0, size = 1;       // tensor-parallel; rank < size
     bool reference_kernels = false;    // only score-1 kernels, f32 cache
     std::vector<std::string> prefer, forbid;  // kernel provider ids

@@ -32,7 +32,7 @@ std::string_view promise_name(Promise promise) {
 std::map<std::string, uint64_t> kinds_of(const LoadPlan& plan) {
     std::map<std::string, uint64_t> kinds;
     for (const Source& source : plan.sources)
-        if (source.kind != 0 && !source.dropped) ++kinds[source.spec.describe()];
+        if (source.kind != 0 && !source.dropped) ++kinds[source.result().describe()];
     return kinds;
 }
 
@@ -48,7 +48,7 @@ std::map<std::string, KernelUse> kernels_of(const LoadPlan& plan) {
     for (const KernelPlan& kernel : plan.kernels) {
         if (kernel.parts.empty() && !kernel.fallback) continue;
         const std::string what = kernel.parts.empty() ? std::string(model::op_name(kernel.problem->abi().kind))
-                                                      : plan.sources[plan.parts[kernel.parts[0]].sources[0]].spec.describe();
+                                                      : plan.sources[plan.parts[kernel.parts[0]].sources[0]].result().describe();
         KernelUse& use = uses[kernel.provider_id + "/" + kernel.kernel + " " + what];
         use.weights += weights_per_token(kernel);
         use.threads = kernel.problem->abi().threads;
@@ -68,6 +68,7 @@ void head(Out out, const Planned& planned) {
     fmt::format_to(out, "checkpoint    {} ({}, {} tensors, {})\n", plan.path, plan.container, planned.checkpoint().catalog.size(),
                    human_bytes(planned.checkpoint().catalog.total_bytes()));
     fmt::format_to(out, "architecture  {}\nscheme        {}\n", plan.architecture, plan.scheme);
+    if (!plan.quantization.empty()) fmt::format_to(out, "quantized to  {} while loading\n", plan.quantization);
     if (plan.size > 1) fmt::format_to(out, "rank          {} of {}\n", plan.rank, plan.size);
     for (const auto& [what, count] : kinds_of(plan)) fmt::format_to(out, "  {:>5} modules  {}\n", count, what);
 }
@@ -179,7 +180,8 @@ void moves_json(json::Writer& w, const Planned& planned, const Asked* only) {
 void source_json(json::Writer& w, const Planned& planned, const Source& source) {
     w.key("module").value(source.canonical).key("on_disk").value(source.name);
     w.key("shape").begin_array().value(source.spec.extent.rows).value(source.spec.extent.columns).end_array();
-    w.key("quantized").value(!source.plain).key("kind").value(source.spec.describe());
+    w.key("quantized").value(!source.stays_plain()).key("kind").value(source.result().describe());
+    if (source.remake) w.key("made_from").value(source.spec.describe());
     w.key("rule").value(source.rule).key("where").value(source.where).key("note").value(source.note);
     w.key("dropped").value(source.dropped).key("tensors").begin_array();
     for (size_t f = 0; f < source.spec.fields.size(); ++f) {
@@ -219,7 +221,7 @@ std::string plan_text(const Planned& planned, bool all) {
     for (const Source& source : plan.sources)
         if (source.kind != 0)
             fmt::format_to(out, "  {}  [{},{}]  {}  because {}{}\n", source.canonical, source.spec.extent.rows, source.spec.extent.columns,
-                           source.spec.describe(), source.rule, source.where.empty() ? "" : " (" + source.where + ")");
+                           (source.remake ? source.spec.describe() + " -> " : "") + source.result().describe(), source.rule, source.where.empty() ? "" : " (" + source.where + ")");
     return text;
 }
 
@@ -227,7 +229,7 @@ std::string plan_json(const Planned& planned) {
     const LoadPlan& plan = planned.plan();
     json::Writer w(1);
     w.begin_object().key("version").value(1).key("path").value(plan.path).key("container").value(plan.container);
-    w.key("architecture").value(plan.architecture).key("scheme").value(plan.scheme);
+    w.key("architecture").value(plan.architecture).key("scheme").value(plan.scheme).key("quantization").value(plan.quantization);
     w.key("rank").value(uint64_t{plan.rank}).key("size").value(uint64_t{plan.size}).key("modules").begin_array();
     for (const Source& source : plan.sources) {
         if (source.kind == 0) continue;

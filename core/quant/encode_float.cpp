@@ -155,7 +155,7 @@ Group Recipe::asymmetric(float low, float high) const {
     return group;
 }
 
-// As MLX has it: the end of larger magnitude is a whole number of steps from 0, and a code.
+// The end of larger magnitude is a whole number of steps from 0, and a code.
 Group Recipe::edge(float low, float high) const {
     Group group;
     bool left = std::fabs(low) > std::fabs(high);

@@ -8,7 +8,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "load/digest.h"
-#include "plan/plan.h"
+#include "support/golden.h"
 #include "support/temp_folder.h"
 
 namespace mortise::load {
@@ -16,25 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-registry::Registry& plugins() {
-    static registry::Registry registry = [] {
-        registry::Options options;
-        options.search.directories = {MORTISE_BINARY_DIR "/lib/mortise/plugins"};
-        return registry::Registry::discover(options).value();
-    }();
-    return registry;
-}
-
-std::string golden(const std::string& name) { return std::string(MORTISE_SOURCE_DIR) + "/tests/golden/checkpoints/" + name + "/checkpoint"; }
-
-std::shared_ptr<const plan::Planned> plan_of(const std::string& path) {
-    plan::Options options;
-    options.path = path;
-    options.bind_kernels = false;
-    auto planned = plan::make(options, plugins());
-    EXPECT_TRUE(planned) << to_string(planned.error());
-    return planned ? *planned : nullptr;
-}
+using test::golden;
+using test::plan_of;
+using test::plugins;
 
 class Conversion : public ::testing::Test {
   protected:
@@ -56,28 +40,54 @@ class Conversion : public ::testing::Test {
     Team team_{2};
 };
 
-struct Own {
-    const char *name, *dialect, *parameters;
+// Tensors of golden checkpoints that their own dialect does not write again byte for byte, and why.
+struct Exception {
+    std::string_view checkpoint, tensor, reason;  // tensor: how its name ends; "" = the whole checkpoint
 };
-class OwnDialect : public Conversion, public ::testing::WithParamInterface<Own> {};
+constexpr Exception exceptions[] = {
+    {"awq_gemv_fast_g128", "", "this packing is read only, the writer's is gemm"},
+    {"awq_tied_redundant_lm_head", "lm_head.", "a redundant copy of the embedding is dropped by a rule, not written"},
+    {"ct-kv-fp8", "self_attn.k_scale", "scales of the KV cache are reported, not written"},
+    {"ct-kv-fp8", "self_attn.v_scale", "scales of the KV cache are reported, not written"},
+};
+
+class OwnDialect : public Conversion, public ::testing::WithParamInterface<std::string> {
+  protected:
+    // Why this tensor may be missing or differ; "" = it may not.
+    std::string_view excuse(const std::string& tensor) const {
+        for (const Exception& e : exceptions)
+            if (e.checkpoint == GetParam() && tensor.find(e.tensor) != std::string::npos) return e.reason;
+        return {};
+    }
+    bool writes(const std::string& id) const {
+        const auto chosen = plugins().scheme_by_id(id, plan::host());
+        return chosen && MORTISE_HAS(chosen->table, mortise_scheme_v1, write_config) && chosen->table->open_writer;
+    }
+};
 
 TEST_P(OwnDialect, WritesTheSameBytes) {
-    const auto report = convert_to(golden(GetParam().name), GetParam().dialect, GetParam().parameters);
+    const auto planned = plan_of(golden(GetParam()));
+    if (!planned->checkpoint().name_space.empty()) GTEST_SKIP() << "another container";
+    if (!excuse("").empty()) GTEST_SKIP() << excuse("");
+    const std::string& dialect = planned->plan().scheme;
+    if (!writes(dialect)) GTEST_SKIP() << "scheme " << dialect << " does not write";
+    const auto report = convert_to(golden(GetParam()), dialect, "");
     ASSERT_TRUE(report) << to_string(report.error());
     EXPECT_EQ(report->total.changed, 0u);
-    const auto before = checkpoint::open_native(golden(GetParam().name)).value(), after = checkpoint::open_native(out()).value();
-    const checkpoint::TensorReader old_reader(before.catalog), new_reader(after.catalog);
-    ASSERT_EQ(before.catalog.size(), after.catalog.size());
+    const auto& before = planned->checkpoint();
+    const auto after = checkpoint::open_native(out()).value();
+    const checkpoint::TensorReader new_reader(after.catalog);
     for (const auto& tensor : before.catalog.tensors()) {
+        if (!excuse(tensor.name).empty()) continue;
         const auto* written = after.catalog.find(tensor.name);
         ASSERT_NE(written, nullptr) << tensor.name;
         EXPECT_EQ(tensor.dtype, written->dtype) << tensor.name;
-        EXPECT_EQ(old_reader.read_all(tensor).value(), new_reader.read_all(*written).value()) << tensor.name;
+        EXPECT_EQ(tensor.shape, written->shape) << tensor.name;
+        EXPECT_EQ(planned->reader().read_all(tensor).value(), new_reader.read_all(*written).value()) << tensor.name;
     }
+    for (const auto& tensor : after.catalog.tensors()) EXPECT_NE(before.catalog.find(tensor.name), nullptr) << tensor.name << " is new";
 }
-INSTANTIATE_TEST_SUITE_P(Golden, OwnDialect,
-                         ::testing::Values(Own{"llama", "unquantized", "bf16"}, Own{"ct-fp8-dynamic", "fp8_channel", ""},
-                                           Own{"awq_gemm_g128", "awq", "g128"}));
+INSTANTIATE_TEST_SUITE_P(Golden, OwnDialect, ::testing::ValuesIn(test::golden_names()), test::gtest_name);
 
 TEST_F(Conversion, WideFloatsKeepEveryWeightOfEveryDialect) {
     for (const char* name : {"awq_gemm_g128", "ct-fp8-dynamic", "gguf_q4_0", "gguf_q4_1", "gguf_q8_0"}) {

@@ -2,11 +2,14 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <optional>
 
+#include "base/codes.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "load/convert.h"
+#include "load/convert_table.h"
 #include "mortise/command.h"
 #include "mortise/output.h"
 #include "mortise/session.h"
@@ -18,12 +21,17 @@ namespace {
 class Convert : public Command {
   public:
     void declare(CLI::App& app) override {
-        app.add_option("OUT", out_, "folder to create")->required();
-        app.add_option("--to", to_, "dialect, with options: unquantized:bf16, fp8_channel:compute=f32, awq:g64")->required();
+        app.add_option("OUT", out_, "folder to create");
+        app.add_option("--to", to_, "dialect, with options: unquantized:bf16, fp8_channel:compute=f32, awq:g64");
+        app.add_flag("--table", table_, "print what converts losslessly to what, and convert nothing");
+        app.add_option("--with", with_, "with --table: one more dialect with options (repeatable)");
         app.add_flag("--requantize", requantize_, "decoded weights may change; report by how much");
     }
 
     Result<int> run(Session& session) override {
+        if (table_) return print_table(session);
+        if (out_.empty() || to_.empty())
+            return fail(Problem{.code = Code::usage, .what = "convert needs a folder to create and a dialect", .expected = "MODEL OUT --to DIALECT"});
         MORTISE_TRY(const auto planned, session.plan(false));
         MORTISE_TRY(registry::Registry * plugins, session.registry());
         const size_t colon = to_.find(':');
@@ -41,6 +49,46 @@ class Convert : public Command {
     }
 
   private:
+    Result<int> print_table(Session& session) const {
+        MORTISE_TRY(registry::Registry * plugins, session.registry());
+        MORTISE_TRY(const auto table, load::convert_table(*plugins, with_));
+        if (session.json()) {
+            line(to_json(table));
+            return 0;
+        }
+        const size_t n = table.dialects.size();
+        Table text("rll" + std::string(n, 'r'));
+        std::vector<std::string> head{"", "from \\ to", ""};
+        for (size_t to = 0; to < n; ++to) head.push_back(std::to_string(to + 1));
+        text.add(head);
+        for (size_t from = 0; from < n; ++from) {
+            std::vector<std::string> row{std::to_string(from + 1), table.dialects[from], table.specs[from]};
+            for (const load::TableCell& cell : table.cells[from])
+                row.push_back(cell.lossless ? "yes" : !cell.reason.empty() ? "-" : fmt::format("{:.0f}%", std::ceil(100.0 * static_cast<double>(cell.changed) / static_cast<double>(table.rows * table.columns))));
+            text.add(row);
+        }
+        print(text.text());
+        line(fmt::format("yes: every weight of a random {} x {} matrix stays bit-equal; n%: so many change; -: has no form there", table.rows, table.columns));
+        return 0;
+    }
+
+    static std::string to_json(const load::ConvertTable& table) {
+        json::Writer w(1);
+        w.begin_object().key("schema").value("mortise.convert_table/v1").key("weights").value(table.rows * table.columns);
+        w.key("dialects").begin_array();
+        for (size_t d = 0; d < table.dialects.size(); ++d)
+            w.begin_object().key("dialect").value(table.dialects[d]).key("spec").value(table.specs[d]).end_object();
+        w.end_array().key("conversions").begin_array();
+        for (size_t from = 0; from < table.dialects.size(); ++from)
+            for (size_t to = 0; to < table.dialects.size(); ++to) {
+                const load::TableCell& cell = table.cells[from][to];
+                w.begin_object().key("from").value(table.dialects[from]).key("to").value(table.dialects[to]);
+                w.key("lossless").value(cell.lossless).key("changed").value(cell.changed).key("reason").value(cell.reason).end_object();
+            }
+        w.end_array().end_object();
+        return w.take();
+    }
+
     void print_text(const load::ConvertReport& report) const {
         if (report.total.changed > 0) {
             Table table("lllrrr");
@@ -75,14 +123,15 @@ class Convert : public Command {
     }
 
     std::string out_, to_;
-    bool requantize_ = false;
+    std::vector<std::string> with_;
+    bool requantize_ = false, table_ = false;
 };
 
 const Registration registration({.name = "convert",
                                  .summary = "write the checkpoint in another dialect, losslessly or not at all",
                                  .examples = "  mortise convert models/gguf/model.gguf models/bf16 --to unquantized:bf16 --requantize\n"
                                              "  mortise convert models/bf16 models/fp8 --to fp8_channel --requantize\n"
-                                             "  mortise convert models/bf16 models/awq --to awq:g64 --requantize --json\n",
+                                             "  mortise convert --table --with awq:g64\n",
                                  .uses = Uses::planning,
                                  .takes_model = true},
                                 make_command<Convert>);

@@ -1,14 +1,13 @@
-// The writing half of a scheme plugin. Private to the load.
+// The writing half of a scheme plugin: asked by conversion, and by plans that quantize while loading.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "mortise/abi_scheme.h"
-#include "plan/plan.h"
+#include "plan/load_plan.h"
 #include "quant/encode.h"
 
-namespace mortise::load {
+namespace mortise::plan {
 
 // What a dialect wants written for one module.
 struct Target {
@@ -27,7 +26,7 @@ class DialectWriter {
     DialectWriter& operator=(DialectWriter&&) = delete;
     ~DialectWriter();
 
-    Result<Target> target(const plan::Source& source, const std::string& name);
+    Result<Target> target(const Source& source, const std::string& name);
     // JSON of the quantization_config member; empty = none. After the last target().
     Result<std::string> config();
 
@@ -38,4 +37,4 @@ class DialectWriter {
     void* writer_ = nullptr;
 };
 
-}  // namespace mortise::load
+}  // namespace mortise::plan

@@ -1,4 +1,4 @@
-#include "load/dialect_writer.h"
+#include "plan/dialect_writer.h"
 
 #include <utility>
 #include <vector>
@@ -6,17 +6,17 @@
 #include "plan/host_view.h"
 #include "registry/plugin_call.h"
 
-namespace mortise::load {
+namespace mortise::plan {
 namespace {
 
 using registry::PluginCall;
 
-struct Parameter {
+struct Word {
     std::string key, value;
 };
 
-std::vector<Parameter> split(const std::string& text) {
-    std::vector<Parameter> out;
+std::vector<Word> split(const std::string& text) {
+    std::vector<Word> out;
     for (size_t at = 0; at < text.size();) {
         size_t end = text.find_first_of(",:", at);
         if (end == std::string::npos) end = text.size();
@@ -50,20 +50,20 @@ Result<DialectWriter> DialectWriter::open(const mortise_scheme_v1& table, const 
     const auto words = split(parameters);
     std::vector<mortise_option> options;
     options.reserve(words.size());
-    for (const Parameter& word : words) options.push_back({plan::borrow(word.key), plan::borrow(word.value)});
-    plan::clear_error();
+    for (const Word& word : words) options.push_back({borrow(word.key), borrow(word.value)});
+    clear_error();
     const mortise_status status =
         PluginCall::call([&] { return table.open_writer(source, options.data(), options.size(), &writer.writer_); });
-    if (status != MORTISE_OK) return std::unexpected(plan::take_error(status, id, "open_writer"));
+    if (status != MORTISE_OK) return std::unexpected(take_error(status, id, "open_writer"));
     return writer;
 }
 
-Result<Target> DialectWriter::target(const plan::Source& source, const std::string& name) {
+Result<Target> DialectWriter::target(const Source& source, const std::string& name) {
     mortise_module module{};
     module.head = {sizeof module, MORTISE_ABI_MINOR};
-    module.name = module.canonical = plan::borrow(name);
+    module.name = module.canonical = borrow(name);
     module.kind = source.kind;
-    const mortise_str type = source.kind == MORTISE_MODULE_EMBEDDING ? plan::borrow("Embedding") : plan::borrow("Linear");
+    const mortise_str type = source.kind == MORTISE_MODULE_EMBEDDING ? borrow("Embedding") : borrow("Linear");
     module.class_count = 1;
     module.classes = &type;
     module.experts = source.spec.extent.experts;
@@ -74,29 +74,29 @@ Result<Target> DialectWriter::target(const plan::Source& source, const std::stri
     module.part_rows = &module.rows;
     bool bias = false;
     for (size_t f = 0; f < source.spec.fields.size(); ++f)
-        bias |= source.spec.fields[f].role == MORTISE_ROLE_BIAS && source.tensors[f] != plan::none;
+        bias |= source.spec.fields[f].role == MORTISE_ROLE_BIAS && source.tensors[f] != none;
     module.has_bias = bias;
     const quant::AbiSpec current(source.spec);
     mortise_target answer{};
     answer.head.size = sizeof answer;
-    plan::clear_error();
+    clear_error();
     const mortise_status status = PluginCall::call([&] { return table_->target(writer_, &module, &current.abi(), &answer); });
-    if (status != MORTISE_OK) return std::unexpected(plan::take_error(status, id_, "target").in_tensor(name));
+    if (status != MORTISE_OK) return std::unexpected(take_error(status, id_, "target").in_tensor(name));
     if (!answer.spec) return fail(Problem{.code = Code::plugin_contract, .what = "scheme " + id_ + " gave no spec to write", .tensor = name});
-    Target target{.plain = answer.plain != 0, .quantizer = quant::from_abi(answer.quantizer, answer.recipe), .reason = plan::copy(answer.reason)};
+    Target target{.plain = answer.plain != 0, .quantizer = quant::from_abi(answer.quantizer, answer.recipe), .reason = copy(answer.reason)};
     MORTISE_TRY(target.spec, quant::from_abi(*answer.spec));
     return target;
 }
 
 Result<std::string> DialectWriter::config() {
     std::string text;
-    plan::clear_error();
+    clear_error();
     const mortise_status status = PluginCall::call([&] {
         return table_->write_config(
-            writer_, [](void* context, mortise_str piece) { static_cast<std::string*>(context)->append(plan::view(piece)); }, &text);
+            writer_, [](void* context, mortise_str piece) { static_cast<std::string*>(context)->append(view(piece)); }, &text);
     });
-    if (status != MORTISE_OK) return std::unexpected(plan::take_error(status, id_, "write_config"));
+    if (status != MORTISE_OK) return std::unexpected(take_error(status, id_, "write_config"));
     return text;
 }
 
-}  // namespace mortise::load
+}  // namespace mortise::plan

@@ -1,0 +1,135 @@
+#include "load/module_rewriter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+
+#include "load/contents.h"
+#include "quant/decode.h"
+
+namespace mortise::load {
+namespace {
+
+constexpr uint64_t tile_weights = uint64_t{1} << 20;
+
+// Rows of one expert as floats, `unit` rows or a multiple of them at a time.
+using UseRows = std::function<Status(uint64_t row, uint64_t count, const float* weights)>;
+Status each_rows(const quant::PartReader& reader, const quant::Extent& extent, const std::vector<uint64_t>& order, uint64_t expert,
+                 uint64_t unit, const UseRows& use) {
+    const uint64_t whole = std::max<uint64_t>(1, tile_weights / extent.columns);
+    const uint64_t step = std::min(extent.rows, (whole + unit - 1) / unit * unit);
+    std::vector<float> weights;
+    std::vector<uint64_t> wanted;
+    quant::Tile tile;
+    for (uint64_t row = 0; row < extent.rows; row += step) {
+        const uint64_t n = std::min(step, extent.rows - row);
+        wanted.clear();
+        for (uint64_t r = row; r < row + n; ++r) wanted.push_back(order.empty() ? r : order[r]);
+        MORTISE_CHECK(reader.read({.rows = wanted, .expert = expert, .tile_expert = expert, .tile_row = row}, tile));
+        weights.resize(n * extent.columns);
+        quant::decode_tile(tile.view(), weights.data());
+        MORTISE_CHECK(use(row, n, weights.data()));
+    }
+    return {};
+}
+
+Result<float> largest(const quant::PartReader& reader, const quant::Extent& extent, uint64_t expert) {
+    float amax = 0;
+    MORTISE_CHECK(each_rows(reader, extent, {}, expert, 1, [&](uint64_t, uint64_t n, const float* weights) -> Status {
+        for (uint64_t i = 0; i < n * extent.columns; ++i) amax = std::max(amax, std::fabs(weights[i]));
+        return {};
+    }));
+    return amax;
+}
+
+// Floats become codes by the dialect's own recipe, in steps of whole scale groups.
+Result<Rewritten> quantize(const Rewriting& what, const ModuleBytes& bytes) {
+    MORTISE_TRY(auto writer, quant::ModuleWriter::make(what.to, what.absent));
+    MORTISE_TRY(const auto reader, quant::PartReader::make(what.from.spec, bytes.fields, {}));
+    const quant::Extent& extent = what.from.spec.extent;
+    quant::Change change;
+    for (uint64_t expert = 0; expert < extent.experts; ++expert) {
+        MORTISE_CHECK(writer.copy_companions(what.from.spec, bytes.fields, {expert, expert, what.rows}));
+        float amax = what.shared_amax;
+        if (writer.wants_amax() && amax == 0) {
+            MORTISE_TRY(amax, largest(reader, extent, expert));
+        }
+        MORTISE_CHECK(each_rows(reader, extent, what.rows, expert, writer.row_step(), [&](uint64_t row, uint64_t n, const float* weights) -> Status {
+            MORTISE_TRY(const quant::Change part, writer.quantize(what.recipe, expert, row, n, weights, amax));
+            change.add(part);
+            return {};
+        }));
+    }
+    return Rewritten{std::move(writer), change};
+}
+
+Result<Rewritten> transcribe(const Rewriting& what, const ModuleBytes& bytes) {
+    MORTISE_TRY(auto writer, quant::ModuleWriter::make(what.to, what.absent));
+    quant::Change change;
+    for (uint64_t expert = 0; expert < what.from.spec.extent.experts; ++expert) {
+        MORTISE_TRY(const quant::Change part, writer.reencode(what.from.spec, bytes.fields, {expert, expert, what.rows}));
+        change.add(part);
+    }
+    return Rewritten{std::move(writer), change};
+}
+
+}  // namespace
+
+Result<ModuleBytes> read_module(Ledger& ledger, uint32_t id) {
+    const plan::Source& source = ledger.plan.sources[id];
+    ModuleBytes out;
+    std::map<uint32_t, size_t> known;
+    out.tensors.reserve(source.spec.fields.size());
+    for (uint32_t f = 0; f < source.spec.fields.size(); ++f) {
+        const quant::Field& field = source.spec.fields[f];
+        const uint32_t tensor = source.tensors[f];
+        if (tensor == plan::none || field.role == MORTISE_ROLE_UNUSED) continue;
+        const checkpoint::TensorEntry& entry = ledger.reader.catalog().tensors()[tensor];
+        if (const auto [at, fresh] = known.emplace(tensor, out.tensors.size()); fresh) {
+            out.tensors.emplace_back(entry.bytes);
+            MORTISE_CHECK(ledger.read(tensor, 0, out.tensors.back()));
+        }
+        out.fields[field.role] = {out.tensors[known[tensor]], entry.dtype, nullptr};
+        MORTISE_CHECK(check_field(ledger, id, f, out.fields[field.role]));
+    }
+    return out;
+}
+
+Result<Rewritten> rewrite(const Rewriting& what, const ModuleBytes& bytes) {
+    const bool to_codes = !what.to.is_plain();
+    if (what.from.plain && to_codes) return quantize(what, bytes);
+    auto kept = transcribe(what, bytes);
+    if (!what.may_change || !to_codes || (kept && kept->change.changed == 0)) return kept;
+    auto made = quantize(what, bytes);
+    if (!made) return kept ? std::move(kept) : std::move(made);
+    const bool closer = !kept || made->change.squared_error < kept->change.squared_error;
+    return closer ? std::move(made) : std::move(kept);
+}
+
+Result<float> largest_weight(const plan::Source& source, const ModuleBytes& bytes) {
+    MORTISE_TRY(const auto reader, quant::PartReader::make(source.spec, bytes.fields, {}));
+    float amax = 0;
+    for (uint64_t expert = 0; expert < source.spec.extent.experts; ++expert) {
+        MORTISE_TRY(const float own, largest(reader, source.spec.extent, expert));
+        amax = std::max(amax, own);
+    }
+    return amax;
+}
+
+Result<float> shared_amax(Ledger& ledger, const std::string& words) {
+    if (words.empty()) return 0.0f;
+    const std::lock_guard lock(ledger.shared_mutex);
+    if (const auto known = ledger.shared_amax.find(words); known != ledger.shared_amax.end()) return known->second;
+    float amax = 0;
+    for (uint32_t s = 0; s < ledger.plan.sources.size(); ++s) {
+        const plan::Source& source = ledger.plan.sources[s];
+        if (!source.remake || source.remake->recipe.shared != words) continue;
+        MORTISE_TRY(const ModuleBytes bytes, read_module(ledger, s));
+        MORTISE_TRY(const float own, largest_weight(source, bytes));
+        amax = std::max(amax, own);
+    }
+    return ledger.shared_amax[words] = amax;
+}
+
+}  // namespace mortise::load
