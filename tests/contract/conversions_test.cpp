@@ -1,0 +1,145 @@
+// What every dialect that writes keeps, found through the manifests: it reads what it wrote, calls nothing lossless
+// that is not, and quantizes the same way offline and while loading.
+#include <gtest/gtest.h>
+
+#include "load/convert.h"
+#include "load/convert_table.h"
+#include "load/diff.h"
+#include "load/digest.h"
+#include "support/golden.h"
+#include "support/temp_folder.h"
+
+namespace mortise::load {
+namespace {
+
+namespace fs = std::filesystem;
+using test::golden;
+using test::plan_of;
+using test::plugins;
+
+std::vector<std::string> writing_dialects() {
+    std::vector<std::string> out;
+    for (const registry::Candidate& candidate : plugins().candidates())
+        for (const registry::Provides& provides : candidate.manifest.provides) {
+            if (provides.kind != registry::Interface::scheme) continue;
+            const auto chosen = plugins().scheme_by_id(provides.id, plan::host());
+            if (!chosen) continue;
+            if (MORTISE_HAS(chosen->table, mortise_scheme_v1, write_config) && chosen->table->open_writer) out.push_back(provides.id);
+        }
+    std::ranges::sort(out);
+    return out;
+}
+
+class Dialect : public ::testing::TestWithParam<std::string> {
+  protected:
+    Result<ConvertReport> write(const std::string& from, bool requantize) {
+        fs::remove_all(out());
+        return convert(*plan_of(from), plugins(), out(), {.dialect = GetParam(), .requantize = requantize}, team_);
+    }
+    std::string out() const { return folder_.at("out"); }
+    test::TempFolder folder_;
+    Team team_{2};
+};
+
+TEST_P(Dialect, ReadsWhatItWroteFromFloats) {
+    for (const char* name : {"llama", "qwen2"}) {
+        const auto report = write(golden(name), true);
+        ASSERT_TRUE(report) << name << ": " << to_string(report.error());
+        const auto again = plan_of(out());
+        ASSERT_TRUE(again);
+        const auto read = verify(Origin(*again), team_);
+        EXPECT_TRUE(read) << name << ": " << to_string(read.error());
+        EXPECT_GT(report->total.sqnr_db(), 8) << name;
+    }
+}
+
+TEST_P(Dialect, IsWrittenAgainByteForByte) {
+    ASSERT_TRUE(write(golden("llama"), true));
+    const std::string once = folder_.at("once");
+    fs::rename(out(), once);
+    const auto report = write(once, false);
+    ASSERT_TRUE(report) << to_string(report.error());
+    const auto a = checkpoint::open_native(once).value(), b = checkpoint::open_native(out()).value();
+    const checkpoint::TensorReader left(a.catalog), right(b.catalog);
+    ASSERT_EQ(a.catalog.size(), b.catalog.size());
+    for (const auto& tensor : a.catalog.tensors()) {
+        const auto* other = b.catalog.find(tensor.name);
+        ASSERT_NE(other, nullptr) << tensor.name;
+        EXPECT_EQ(left.read_all(tensor).value(), right.read_all(*other).value()) << tensor.name;
+    }
+}
+
+TEST_P(Dialect, QuantizesWhileLoadingAsItConverts) {
+    for (const char* name : {"llama", "qwen2"}) {
+        const auto online = digest(Origin(*plan_of(golden(name), GetParam())), team_);
+        ASSERT_TRUE(online) << to_string(online.error());
+        ASSERT_TRUE(write(golden(name), true));
+        const auto offline = digest(Origin(*plan_of(out())), team_);
+        ASSERT_TRUE(offline) << to_string(offline.error());
+        ASSERT_EQ(online->parts.size(), offline->parts.size());
+        for (size_t p = 0; p < online->parts.size(); ++p) {
+            EXPECT_EQ(online->parts[p].values, offline->parts[p].values) << online->parts[p].name;
+            EXPECT_EQ(online->parts[p].spec, offline->parts[p].spec) << online->parts[p].name;
+        }
+        EXPECT_EQ(online->model, offline->model);
+    }
+}
+
+// Every checkpoint that says it came through unchanged did: read again by its new dialect, each weight is the same.
+TEST_P(Dialect, CallsNothingLosslessThatIsNot) {
+    for (const std::string& name : test::golden_names()) {
+        const auto report = write(golden(name), false);
+        if (!report) {
+            EXPECT_TRUE(report.error().code() == Code::lossy) << name << ": " << to_string(report.error());
+            EXPECT_FALSE(fs::exists(out())) << name;
+            continue;
+        }
+        const auto differences = diff(*plan_of(golden(name)), *plan_of(out()), team_);
+        ASSERT_TRUE(differences) << name << ": " << to_string(differences.error());
+        EXPECT_TRUE(differences->same_values()) << name;
+    }
+}
+INSTANTIATE_TEST_SUITE_P(OfTheTree, Dialect, ::testing::ValuesIn(writing_dialects()), test::gtest_name);
+
+TEST(ConvertTable, EveryDialectKeepsItsOwnWeights) {
+    const auto table = convert_table(plugins(), {});
+    ASSERT_TRUE(table) << to_string(table.error());
+    EXPECT_EQ(table->dialects, writing_dialects());
+    for (size_t d = 0; d < table->dialects.size(); ++d) EXPECT_TRUE(table->cells[d][d].lossless) << table->dialects[d];
+}
+
+TEST(ConvertTable, TakesDialectsWithOptionsAndRefusesUnknownOnes) {
+    const auto table = convert_table(plugins(), {"unquantized:f32"});
+    ASSERT_TRUE(table) << to_string(table.error());
+    for (const auto& row : table->cells) EXPECT_TRUE(row.back().lossless);  // f32 holds every product
+    EXPECT_FALSE(convert_table(plugins(), {"nothing_like_it"}));
+}
+
+// One set of codes and scales in three packings: equal specs, whatever the axis, the order of lanes and the words.
+TEST(Bridge, IntegerPackingsOfOneSourceHaveEqualDigests) {
+    Team team(2);
+    test::TempFolder folder;
+    const auto original = digest(Origin(*plan_of(golden("awq_gemm_g128"))), team);
+    ASSERT_TRUE(original);
+    const std::vector<std::string> dialects = writing_dialects();
+    std::string from = golden("awq_gemm_g128");
+    int made = 0;
+    for (const char* to : {"gptq:v2", "compressed_tensors:pack-quantized", "awq"}) {
+        const std::string id = std::string(to).substr(0, std::string(to).find(':'));
+        if (std::ranges::count(dialects, id) == 0) continue;
+        const std::string out = folder.at(std::to_string(made++));
+        const size_t colon = std::string(to).find(':');
+        const auto report = convert(*plan_of(from), plugins(), out,
+                                    {.dialect = id, .parameters = colon == std::string::npos ? "" : std::string(to).substr(colon + 1)}, team);
+        ASSERT_TRUE(report) << to << ": " << to_string(report.error());
+        EXPECT_EQ(report->total.changed, 0u);
+        const auto now = digest(Origin(*plan_of(out)), team);
+        ASSERT_TRUE(now) << to;
+        EXPECT_EQ(now->model, original->model) << to;
+        from = out;
+    }
+    EXPECT_GE(made, 1);
+}
+
+}  // namespace
+}  // namespace mortise::load
