@@ -276,6 +276,7 @@ Result<std::string> explain_text(const Planned& planned, const std::string& want
     fmt::format_to(out, "{}\n  is       {} [{},{}]{}\n", wanted, source->spec.describe(), source->spec.extent.rows, source->spec.extent.columns,
                    source->dropped ? ", dropped" : "");
     fmt::format_to(out, "  because  {}{}\n  scheme   {}\n", source->rule, source->where.empty() ? "" : " (" + source->where + ")", plan.scheme);
+    if (source->remake) fmt::format_to(out, "  becomes  {} while loading ({})\n", source->result().describe(), plan.quantization);
     if (!source->note.empty()) fmt::format_to(out, "  note     {}\n", source->note);
     if (source->name != wanted) fmt::format_to(out, "  on disk  {}\n", source->name);
     for (size_t f = 0; f < source->spec.fields.size(); ++f) {
