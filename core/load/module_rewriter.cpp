@@ -1,9 +1,12 @@
 #include "load/module_rewriter.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <functional>
 #include <map>
+#include <mutex>
+#include <new>
 
 #include "load/contents.h"
 #include "quant/decode.h"
@@ -11,32 +14,49 @@
 namespace mortise::load {
 namespace {
 
-constexpr uint64_t tile_weights = uint64_t{1} << 20;
+constexpr uint64_t tile_weights = uint64_t{1} << 18;
 
-// Rows of one expert as floats, `unit` rows or a multiple of them at a time.
+// Rows of one expert as floats, in tiles of `unit` rows or a multiple of them; tiles in no order when there is a team.
+struct Rows {
+    const quant::PartReader& reader;
+    const quant::Extent& extent;
+    const std::vector<uint64_t>& order;
+    uint64_t expert = 0, unit = 1;
+};
 using UseRows = std::function<Status(uint64_t row, uint64_t count, const float* weights)>;
-Status each_rows(const quant::PartReader& reader, const quant::Extent& extent, const std::vector<uint64_t>& order, uint64_t expert,
-                 uint64_t unit, const UseRows& use) {
-    const uint64_t whole = std::max<uint64_t>(1, tile_weights / extent.columns);
-    const uint64_t step = std::min(extent.rows, (whole + unit - 1) / unit * unit);
-    std::vector<float> weights;
-    std::vector<uint64_t> wanted;
+
+Status one_tile(const Rows& rows, uint64_t row, uint64_t count, const UseRows& use) {
+    std::vector<float> weights(count * rows.extent.columns);
+    std::vector<uint64_t> wanted(count);
+    for (uint64_t i = 0; i < count; ++i) wanted[i] = rows.order.empty() ? row + i : rows.order[row + i];
     quant::Tile tile;
-    for (uint64_t row = 0; row < extent.rows; row += step) {
-        const uint64_t n = std::min(step, extent.rows - row);
-        wanted.clear();
-        for (uint64_t r = row; r < row + n; ++r) wanted.push_back(order.empty() ? r : order[r]);
-        MORTISE_CHECK(reader.read({.rows = wanted, .expert = expert, .tile_expert = expert, .tile_row = row}, tile));
-        weights.resize(n * extent.columns);
-        quant::decode_tile(tile.view(), weights.data());
-        MORTISE_CHECK(use(row, n, weights.data()));
-    }
-    return {};
+    MORTISE_CHECK(rows.reader.read({.rows = wanted, .expert = rows.expert, .tile_expert = rows.expert, .tile_row = row}, tile));
+    quant::decode_tile(tile.view(), weights.data());
+    return use(row, count, weights.data());
+}
+
+Status each_rows(const Rows& rows, Team* team, const UseRows& use) {
+    const uint64_t whole = std::max<uint64_t>(1, tile_weights / rows.extent.columns);
+    const uint64_t step = std::min(rows.extent.rows, (whole + rows.unit - 1) / rows.unit * rows.unit);
+    std::atomic<uint64_t> next{0};
+    FirstError error;
+    const auto work = [&](int, int) {
+        for (uint64_t row = next.fetch_add(step); row < rows.extent.rows && !error.failed(); row = next.fetch_add(step)) {
+            try {
+                error.set(one_tile(rows, row, std::min(step, rows.extent.rows - row), use));
+            } catch (const std::bad_alloc&) {
+                error.set(fail(Code::out_of_memory, "no memory for a tile of floats"));
+            }
+        }
+    };
+    if (team) team->run(work);
+    else work(0, 1);
+    return error.take();
 }
 
 Result<float> largest(const quant::PartReader& reader, const quant::Extent& extent, uint64_t expert) {
     float amax = 0;
-    MORTISE_CHECK(each_rows(reader, extent, {}, expert, 1, [&](uint64_t, uint64_t n, const float* weights) -> Status {
+    MORTISE_CHECK(each_rows({reader, extent, {}, expert}, nullptr, [&](uint64_t, uint64_t n, const float* weights) -> Status {
         for (uint64_t i = 0; i < n * extent.columns; ++i) amax = std::max(amax, std::fabs(weights[i]));
         return {};
     }));
@@ -55,8 +75,11 @@ Result<Rewritten> quantize(const Rewriting& what, const ModuleBytes& bytes) {
         if (writer.wants_amax() && amax == 0) {
             MORTISE_TRY(amax, largest(reader, extent, expert));
         }
-        MORTISE_CHECK(each_rows(reader, extent, what.rows, expert, writer.row_step(), [&](uint64_t row, uint64_t n, const float* weights) -> Status {
+        std::mutex lock;
+        const Rows rows{reader, extent, what.rows, expert, writer.row_step()};
+        MORTISE_CHECK(each_rows(rows, what.team, [&](uint64_t row, uint64_t n, const float* weights) -> Status {
             MORTISE_TRY(const quant::Change part, writer.quantize(what.recipe, expert, row, n, weights, amax));
+            const std::lock_guard locked(lock);
             change.add(part);
             return {};
         }));

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "base/team.h"
 #include "load/ledger.h"
 #include "quant/encode.h"
 
@@ -27,6 +28,7 @@ struct Rewriting {
     const std::vector<uint32_t>& absent;   // optional roles that are not written
     float shared_amax = 0;                 // of the modules that share a second level; 0 = the module's own
     bool may_change = false;               // weights may be quantized again
+    Team* team = nullptr;                  // quantizes tiles of rows together; null: this thread alone
 };
 struct Rewritten {
     quant::ModuleWriter writer;

@@ -71,7 +71,7 @@ Status SourceReader::remake() {
     MORTISE_TRY(const float amax, shared_amax(*ledger_, made.recipe.shared));
     MORTISE_TRY(const ModuleBytes bytes, read_module(*ledger_, source_id_));
     auto written = rewrite({.from = source_, .to = made.spec, .recipe = made.recipe, .rows = made.rows, .absent = made.absent,
-                            .shared_amax = amax, .may_change = true}, bytes);
+                            .shared_amax = amax, .may_change = true, .team = options_.team}, bytes);
     if (!written) return std::unexpected(Error(written.error()).in_tensor(source_.name));
     made_.emplace(std::move(written->writer));
     fields_ = made_->sources();

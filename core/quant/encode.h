@@ -2,7 +2,8 @@
 //
 // A ModuleWriter holds the tensors of one module. Floats are quantized by a producer's recipe (quantize), or
 // the weights of another spec are written as they are (reencode), which counts every weight that could not be
-// kept: a conversion is lossless iff that count is 0, found by decoding what was written. One thread per writer.
+// kept: a conversion is lossless iff that count is 0, found by decoding what was written. One thread per writer,
+// but quantize() may be called from several with different rows.
 #pragma once
 
 #include <cstddef>

@@ -69,7 +69,7 @@ class Recipe {
     Group measure(const Region& region, uint64_t row0, const float* weights) const;
     uint8_t code(float weight, const Group& group, float& back) const;
     uint8_t float_code(float weight, float quotient) const;
-    void write_group(uint64_t expert, const Region& region, const Group& group);
+    void write_band(uint64_t expert, uint64_t row, const std::vector<Group>& band);
 
     const Quantizer& q_;
     ModuleWriter::Rep& rep_;
@@ -94,6 +94,7 @@ void Recipe::set_coarse(uint64_t expert, double amax) {
     if (!std::isfinite(coarse_) || coarse_ == 0) coarse_ = 1;  // nothing to scale
     std::vector<uint64_t> row{0};
     std::vector<double> value{coarse_};
+    const std::lock_guard lock(rep_.mutex);
     rep_.write_clamped(slot, slot.field->extent.experts == 1 ? 0 : expert, row, 0, 1, value);
 }
 
@@ -212,18 +213,22 @@ uint8_t Recipe::code(float weight, const Group& group, float& back) const {
     return static_cast<uint8_t>(static_cast<int32_t>(q) + spec_.code_origin());
 }
 
-void Recipe::write_group(uint64_t expert, const Region& region, const Group& group) {
-    auto put = [&](uint32_t role, const Level& level, double value) {
+// The scales and offsets of one band of groups, from the first column to the last.
+void Recipe::write_band(uint64_t expert, uint64_t row, const std::vector<Group>& band) {
+    auto put = [&](uint32_t role, const Level& level, auto value) {
         const Slot* slot = rep_.slot(role);
         if (!slot) return;
-        std::vector<uint64_t> row{level_row(level, region.row0)};
-        std::vector<double> one{value};
+        std::vector<double> values;
+        for (const Group& group : band) values.push_back(value(group));
+        std::vector<uint64_t> at{level_row(level, row)};
         uint64_t e = slot->field->extent.experts == 1 ? 0 : expert;
-        rep_.write_clamped(*slot, e, row, level_column(level, region.column0), 1, one);
+        rep_.write_clamped(*slot, e, at, 0, values.size(), values);
     };
-    if (fine_slot_) put(levels_.fine->role, *levels_.fine, group.stored);
-    if (spec_.offset == Offset::zero_point) put(MORTISE_ROLE_ZERO_POINT, spec_.zero_map, group.zero);
-    if (spec_.offset == Offset::addend) put(MORTISE_ROLE_ADDEND, spec_.zero_map, group.addend * spec_.addend_sign);
+    if (fine_slot_) put(levels_.fine->role, *levels_.fine, [](const Group& g) { return double{g.stored}; });
+    if (spec_.offset == Offset::zero_point) put(MORTISE_ROLE_ZERO_POINT, spec_.zero_map, [](const Group& g) { return double{g.zero}; });
+    if (spec_.offset == Offset::addend) {
+        put(MORTISE_ROLE_ADDEND, spec_.zero_map, [&](const Group& g) { return g.addend * spec_.addend_sign; });
+    }
 }
 
 Change Recipe::run(uint64_t expert, uint64_t row0, uint64_t rows, const float* weights) {
@@ -232,11 +237,12 @@ Change Recipe::run(uint64_t expert, uint64_t row0, uint64_t rows, const float* w
     uint64_t tall = levels_.fine && levels_.fine->row_group ? levels_.fine->row_group : rows;
     uint64_t wide = levels_.fine && levels_.fine->column_group ? levels_.fine->column_group : columns;
     std::vector<uint8_t> codes(rows * columns);
+    std::vector<std::vector<Group>> bands;
     for (uint64_t r = row0; r < row1; r += tall) {
+        bands.emplace_back();
         for (uint64_t c = 0; c < columns; c += wide) {
             Region region{r, std::min(row1, r + tall), c, std::min(columns, c + wide)};
-            Group group = measure(region, row0, weights);
-            write_group(expert, region, group);
+            const Group& group = bands.back().emplace_back(measure(region, row0, weights));
             for (uint64_t i = region.row0; i < region.row1; ++i) {
                 for (uint64_t j = region.column0; j < region.column1; ++j) {
                     uint64_t at = (i - row0) * columns + j;
@@ -249,6 +255,8 @@ Change Recipe::run(uint64_t expert, uint64_t row0, uint64_t rows, const float* w
     }
     std::vector<uint64_t> list = all_rows(rows);
     for (uint64_t& row : list) row += row0;
+    const std::lock_guard lock(rep_.mutex);
+    for (size_t b = 0; b < bands.size(); ++b) write_band(expert, row0 + b * tall, bands[b]);
     rep_.write_codes(expert, list, codes);
     return change;
 }
@@ -289,6 +297,7 @@ Result<Change> ModuleWriter::quantize(const Quantizer& quantizer, uint64_t exper
     if (spec.is_plain()) {
         std::vector<uint64_t> list = all_rows(rows);
         for (uint64_t& row : list) row += row0;
+        const std::lock_guard lock(rep_->mutex);
         rep_->write_plain(expert, list, {weights, n});
         const Slot& slot = *rep_->slot(MORTISE_ROLE_CODES);
         Change change;
@@ -300,6 +309,7 @@ Result<Change> ModuleWriter::quantize(const Quantizer& quantizer, uint64_t exper
         std::vector<uint64_t> row{0};
         std::vector<double> index(spec.extent.columns);
         for (uint64_t c = 0; c < index.size(); ++c) index[c] = static_cast<double>(c / spec.column_group());
+        const std::lock_guard lock(rep_->mutex);
         MORTISE_CHECK(rep_->write(*map, 0, row, 0, index.size(), index));
     }
     if (amax == 0) {
