@@ -106,7 +106,7 @@ class Awq : public Scheme {
             store_as(*spec.find(MORTISE_ROLE_SCALE), scale);
             keep_bias(spec, m, current);
             const uint32_t compute = current.encoding == halves ? halves : uint32_t{MORTISE_ENCODING_F32};
-            write(target, std::move(spec), asymmetric_recipe(compute, 0, 15, 1e-5 / 15));
+            write(target, std::move(spec), asymmetric_recipe(compute, 0, 15, 0).amax_floor(1e-5));
         }
         uint64_t group_;
     };
