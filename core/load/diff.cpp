@@ -87,7 +87,7 @@ class PartRows {
 
   private:
     PartRows(const Side& side, const Place& place)
-        : part_(side.part(place)), expert_(part_.sources.size() == 1 ? part_.number(place.expert) : 0) {}
+        : part_(side.part(place)), expert_(side.source(place).spec.extent.experts > 1 ? part_.number(place.expert) : 0) {}
     const plan::PartPlan& part_;
     uint64_t expert_;
     ModuleBytes bytes_;

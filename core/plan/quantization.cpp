@@ -27,6 +27,25 @@ bool unchanged(const Source& source, const Remake& made) {
     return made.spec.is_plain() && made.rows.empty() && made.spec.bits == source.spec.bits && made.spec.encoding == source.spec.encoding;
 }
 
+// The experts of a bank share one kernel: they must become the same, names apart.
+Status check_banks(const LoadPlan& plan) {
+    const auto nameless = [&](uint32_t source) {
+        quant::QuantSpec spec = plan.sources[source].result();
+        for (quant::Field& field : spec.fields) field.tensor.clear();
+        return spec;
+    };
+    for (const PartPlan& part : plan.parts)
+        for (size_t s = 1; s < part.sources.size(); ++s)
+            if (nameless(part.sources[s]) != nameless(part.sources[0]))
+                return fail(Problem{.code = Code::unsupported_variant,
+                                    .what = "experts of one layer would be quantized in different ways while they are loaded",
+                                    .tensor = plan.sources[part.sources[s]].name,
+                                    .expected = plan.sources[part.sources[0]].result().describe(),
+                                    .found = plan.sources[part.sources[s]].result().describe(),
+                                    .fix = "convert the checkpoint, then load it"});
+    return {};
+}
+
 void mark_moves(LoadPlan& plan, uint32_t id) {
     const Source& source = plan.sources[id];
     for (size_t f = 0; f < source.spec.fields.size(); ++f) {
@@ -80,7 +99,7 @@ Status plan_quantization(CheckpointView& view, registry::Registry& registry, con
         mark_moves(plan, s);
     }
     plan.quantization = dialect;
-    return {};
+    return check_banks(plan);
 }
 
 }  // namespace mortise::plan
