@@ -13,7 +13,7 @@
 namespace mortise::quant {
 namespace {
 
-// What stands for a scale that rounds to 0, as compressed-tensors has it.
+// What stands for a scale that rounds to 0.
 float epsilon(uint32_t compute, uint32_t stored) {
     if (stored == MORTISE_ENCODING_E4M3) return 0.125f;
     if (compute == MORTISE_ENCODING_BF16) return 0x1p-7f;
