@@ -54,8 +54,9 @@ constexpr auto table = std::to_array<Setting>({
      "ranks of the split"},
     {"tensor_parallel.rank", "tensor-parallel-rank", "", planning, integer, "0..1023", "0", "rank to plan"},
 
-    {"cache.dtype", "kv-cache-dtype", "", planning, text, "", "auto",
-     "auto = the model's, checkpoint = the file's, or f32, bf16, f16, ..."},
+    {"cache.dtype", "kv-cache-dtype", "", planning, text,
+     "auto|checkpoint|f32|bf16|f16|fp8_e4m3|fp8_e5m2|int8|nvfp4|fp8_e4m3_affine|int8_affine|nvfp4_affine", "auto",
+     "auto = the model's, checkpoint = the file's"},
     {"cache.max_model_len", "max-model-len", "-c,--ctx-size", planning, integer, "0..16777216", "0",
      "positions per sequence; 0 = the model's, at most 4096"},
 

@@ -46,17 +46,39 @@ Result<Cache> Cache::make(const load::Model& model) {
         mortise_cache view{};
         view.head.size = sizeof view;
         for (const bool key : {true, false}) {
-            const uint64_t bytes = rows * (key ? layer.head_dim : layer.v_head_dim) * layer.bits / 8;
+            const uint64_t bytes = rows * layer.row_bytes(key ? layer.head_dim : layer.v_head_dim);
             MORTISE_TRY(auto memory, load::DeviceMemory::make(owner.provider, owner.device_kind, blocks * bytes, cache_alignment));
             (key ? view.k : view.v) = {memory.base(), 0};
             cache.planes_.push_back({std::move(memory), bytes});
         }
         view.encoding = layer.encoding;
         view.block_slots = cache.block_slots_;
+        cache.add_numbers(model, layer, view);
         if (cache.layers_.size() <= layer.layer) cache.layers_.resize(layer.layer + 1);
         cache.layers_[layer.layer] = view;
     }
     return cache;
+}
+
+// Kernels read scales as they take effect.
+void Cache::add_numbers(const load::Model& model, const plan::CachePlan& plan, mortise_cache& view) {
+    const auto keep = [&](uint32_t vector, double divisor, const float** out) {
+        if (vector == plan::none && divisor == 1) return;
+        const std::span<const float> stored = vector == plan::none ? std::span<const float>() : model.vector(vector);
+        std::vector<float>& own = numbers_.emplace_back(stored.begin(), stored.end());
+        if (own.empty()) own = {1};
+        for (float& value : own) value /= static_cast<float>(divisor);
+        *out = own.data();
+    };
+    if (plan.bits >= 16) return;
+    keep(plan.k_scale, plan.scale_divisor, &view.k_scale);
+    keep(plan.v_scale, plan.scale_divisor, &view.v_scale);
+    if (plan.q_scale != plan::none) keep(plan.q_scale, plan.scale_divisor, &view.q_scale);
+    keep(plan.k_bias, 1, &view.k_bias);
+    keep(plan.v_bias, 1, &view.v_bias);
+    keep(plan.k_zero, 1, &view.k_zero);
+    keep(plan.v_zero, 1, &view.v_zero);
+    view.scales_per_head = plan.per_head ? 1 : 0;
 }
 
 const mortise_cache* Cache::layer(uint32_t layer) const {

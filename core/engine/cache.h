@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -38,6 +39,7 @@ class Cache {
     void write_table(uint32_t sequence, uint32_t* table) const;
 
   private:
+    void add_numbers(const load::Model& model, const plan::CachePlan& plan, mortise_cache& view);
     struct Sequence {
         bool open = false;
         uint64_t length = 0;
@@ -53,6 +55,7 @@ class Cache {
     std::vector<Sequence> sequences_;
     std::vector<mortise_cache> layers_;
     std::vector<Plane> planes_;
+    std::deque<std::vector<float>> numbers_;  // scales, biases, zero points that layers_ points into
 };
 
 }  // namespace mortise::engine

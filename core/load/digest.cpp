@@ -204,6 +204,7 @@ void Digesting::take_modules_from_parts() {
 Status Digesting::add_vectors(Digests& out) {
     for (uint32_t v = 0; v < plan_.vectors.size(); ++v) {
         MORTISE_TRY(const std::vector<float> values, read_vector(origin_, ledger_, v));
+        if (plan_.vectors[v].weight == plan::none) continue;  // a number of the KV cache, not of the model
         const std::string& name = plan_.parameters[plan_.vectors[v].parameter].owner;
         out.vectors.push_back({name, sha256_hex(std::as_bytes(std::span(values)))});
     }

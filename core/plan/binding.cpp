@@ -41,6 +41,15 @@ class Binder {
 
 uint64_t rank_width(const LoadPlan& plan, uint32_t value) { return plan.tree.widths[value]; }
 
+uint32_t flags_of(const CachePlan& cache) {
+    uint32_t flags = 0;
+    if (cache.k_scale != none && cache.per_head) flags |= MORTISE_CACHE_PER_HEAD;
+    if (cache.k_bias != none) flags |= MORTISE_CACHE_BIASES;
+    if (cache.k_zero != none) flags |= MORTISE_CACHE_ZERO_POINTS;
+    if (cache.q_scale != none) flags |= MORTISE_CACHE_QUERIES;
+    return flags;
+}
+
 std::shared_ptr<const KernelProblem> Binder::problem_of(const Want& want) const {
     const model::Op& op = plan_.tree.ops[want.op];
     std::vector<uint64_t> inputs, outputs;
@@ -58,7 +67,10 @@ std::shared_ptr<const KernelProblem> Binder::problem_of(const Want& want) const 
     if (op.kind == MORTISE_OP_MOE) facts.members = plan_.parts[want.parts[0]].members;
     if (op.kind == MORTISE_OP_ATTENTION)
         for (const CachePlan& cache : plan_.caches)
-            if (cache.layer == static_cast<uint32_t>(op.integer(MORTISE_ATTR_LAYER))) facts.cache_encoding = cache.encoding;
+            if (cache.layer == static_cast<uint32_t>(op.integer(MORTISE_ATTR_LAYER))) {
+                facts.cache_encoding = cache.encoding;
+                facts.cache_flags = flags_of(cache);
+            }
     return KernelProblem::make(want.kind, op, std::move(inputs), std::move(outputs), parts, facts);
 }
 
@@ -213,7 +225,7 @@ void estimate_memory(LoadPlan& plan) {
     const uint64_t slots = plan.cache_block_slots ? plan.cache_block_slots : 1;
     const uint64_t positions = (plan.max_length + slots - 1) / slots * slots;
     for (const CachePlan& cache : plan.caches)
-        memory.cache += positions * cache.kv_heads * (cache.head_dim + cache.v_head_dim) * cache.bits / 8;
+        memory.cache += positions * cache.kv_heads * (cache.row_bytes(cache.head_dim) + cache.row_bytes(cache.v_head_dim));
     // What the engine allocates: the arena, and the logits of one row (eval asks for more when it runs).
     memory.activations = arrange(plan.tree, plan.steps, plan.max_rows).bytes;
     if (plan.tree.logits < plan.tree.widths.size()) memory.activations += plan.tree.widths[plan.tree.logits] * sizeof(float);

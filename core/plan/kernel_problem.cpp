@@ -44,6 +44,7 @@ std::shared_ptr<const KernelProblem> KernelProblem::make(uint32_t kind, const mo
     abi.gather = facts.gather;
     abi.activations = facts.activations;
     abi.cache_encoding = facts.cache_encoding;
+    abi.cache_flags = facts.cache_flags;
     abi.n_attrs = static_cast<uint32_t>(p->abi_attributes_.size());
     abi.n_inputs = static_cast<uint32_t>(p->input_widths_.size());
     abi.n_outputs = static_cast<uint32_t>(p->output_widths_.size());

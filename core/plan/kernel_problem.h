@@ -21,7 +21,7 @@ struct ProblemPart {
 
 struct ProblemFacts {
     uint32_t activations = MORTISE_ACTIVATIONS_AS_SPECIFIED;
-    uint32_t cache_encoding = 0;
+    uint32_t cache_encoding = 0, cache_flags = 0;
     uint64_t max_rows = 1;
     uint32_t threads = 1;
     uint32_t device_kind = MORTISE_DEVICE_CPU;

@@ -143,12 +143,23 @@ struct Step {
     std::vector<uint32_t> vectors;  // VectorPlan indexes handed to the kernel
 };
 
+// The KV cache of one attention. Numbers are VectorPlan indexes; none = there is none, a scale is 1 then.
 struct CachePlan {
     uint32_t layer = 0;
     std::string attention;                 // module path
+    uint32_t op = none;                    // of the tree
     uint64_t kv_heads = 0, head_dim = 0, v_head_dim = 0;  // of this rank
-    uint32_t encoding = 0, bits = 0;       // MORTISE_ENCODING_*
+    uint32_t encoding = 0, bits = 0;       // MORTISE_ENCODING_*, of an element
+    bool per_head = false;                 // one scale per head
+    double scale_divisor = 1;              // the scale that takes effect is the stored one over this
+    uint32_t k_scale = none, v_scale = none, q_scale = none;
+    uint32_t k_bias = none, v_bias = none, k_zero = none, v_zero = none;
+    std::string rule;                      // what said so
+
+    // Bytes of one head's vector of `width` elements at one position (mortise_cache).
+    uint64_t row_bytes(uint64_t width) const;
 };
+std::string_view cache_name(const CachePlan& cache);  // "fp8_e4m3"
 
 struct Memory {
     uint64_t packed = 0, vectors = 0, cache = 0, activations = 0, workspace = 0, load_buffers = 0;  // bytes
@@ -185,6 +196,7 @@ struct LoadPlan {
     uint64_t max_rows = 0;                 // rows of one forward call
     uint64_t max_length = 0;               // positions per sequence
     uint32_t cache_block_slots = 0;
+    bool cache_default = false;            // some coded cache has no scale in the checkpoint: 1 is taken
 };
 
 }  // namespace mortise::plan

@@ -58,8 +58,8 @@ void set_limits(const Options& options, LoadPlan& plan) {
 }
 
 Status resolve(Planned::Rep& rep, const Options& options, Resolver& r) {
-    resolve_weights(r);
     resolve_caches(r);
+    resolve_weights(r);
     resolve_leftovers(r);
     check_companions(r);
     check_rules(r);
@@ -84,7 +84,7 @@ Result<std::shared_ptr<const Planned>> make(const Options& options, registry::Re
     set_limits(options, rep->plan);
     Resolver resolver{options, rep->checkpoint, *rep->scheme, rep->plan,
                       Names(rep->plan.tree, rep->checkpoint.catalog, rep->checkpoint.name_space),
-                      {}, std::vector<bool>(rep->checkpoint.catalog.size(), false), {}, {}};
+                      {}, std::vector<bool>(rep->checkpoint.catalog.size(), false), {}, {}, {}};
     MORTISE_CHECK(resolve(*rep, options, resolver));
     if (!options.quantization.empty()) MORTISE_CHECK(plan_quantization(rep->view, registry, options.quantization, rep->plan));
     if (options.bind_kernels) {

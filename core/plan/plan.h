@@ -25,7 +25,7 @@ struct Options {
     bool reference_kernels = false;    // only score-1 kernels, f32 cache
     std::vector<std::string> prefer, forbid;  // kernel provider ids
     uint32_t activations = MORTISE_ACTIVATIONS_AS_SPECIFIED;
-    std::string cache_dtype = "auto";  // auto | checkpoint | f32 | bf16 | f16 | ...
+    std::string cache_dtype = "auto";  // auto | checkpoint | f32 | bf16 | f16 | fp8_e4m3 | ... (caches.cpp)
     uint64_t max_length = 0;           // positions; 0 = the model's, at most default_max_length
     uint64_t max_rows = 512;           // rows of one forward call
     uint32_t threads = 1;

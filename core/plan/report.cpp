@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "plan/names.h"
+#include "plan/report_cache.h"
 #include "plan/slow.h"
 
 namespace mortise::plan {
@@ -210,6 +211,7 @@ std::string plan_text(const Planned& planned, bool all) {
     const Out out = std::back_inserter(text);
     head(out, planned);
     kernels(out, plan);
+    text += cache_text(planned);
     drops(out, planned);
     memory(out, plan);
     fmt::format_to(out, "proof         {} parameters tiled by {} moves, {} drops, {} obligations to check while loading\n",
@@ -247,6 +249,7 @@ std::string plan_json(const Planned& planned) {
     }
     w.end_array();
     moves_json(w, planned, nullptr);
+    cache_json(w, planned);
     w.key("drops").begin_array();
     for (const Drop& drop : plan.drops)
         w.begin_object().key("tensor").value(planned.checkpoint().catalog.tensors()[drop.tensor].name).key("code").value(name(drop.code))

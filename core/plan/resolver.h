@@ -1,11 +1,12 @@
 // The state of one resolution, shared by its stages. Private to the plan.
 //
-// Stages, in order: resolve_weights (sources, parts, vectors) -> resolve_ties -> resolve_caches ->
-// resolve_leftovers -> check_companions -> check_rules -> check_config_keys. Each adds to `problems` and goes
+// Stages, in order: resolve_caches (first: its numbers may lie under a linear's name and are none of its own) ->
+// resolve_weights (sources, parts, vectors) -> resolve_ties -> resolve_leftovers -> check_companions -> check_rules -> check_config_keys. Each adds to `problems` and goes
 // on, so that one run reports all.
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct Resolver {
     Names names;
     Problems problems;
     std::vector<bool> used;                       // [catalog tensors] consumed or dropped
+    std::set<const checkpoint::TensorEntry*> of_cache;  // numbers of KV caches
     std::map<std::string, uint32_t> source_ids;   // by disk name
     std::map<uint32_t, std::vector<uint32_t>> parts_of_weight;  // weight id -> PartPlan indexes
 
@@ -47,7 +49,7 @@ void check_config_keys(Resolver& r);
 ModuleQuery query_of(const Resolver& r, const std::string& canonical, const model::Linear& linear, uint64_t rows);
 // Effect: the source for this module, asked once and checked against the catalog; none after a problem.
 uint32_t find_source(Resolver& r, const ModuleQuery& query);
-// True iff the module has tensors of its own (scales of a KV cache kept under its name do not count).
+// True iff the module has tensors of its own (those of a KV cache kept under its name do not count).
 bool has_weights(const Resolver& r, const std::string& disk_module);
 
 // Effect: parameters and moves of all roles of a part. Requires: part's sources and ranges are set.

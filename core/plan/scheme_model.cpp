@@ -74,6 +74,8 @@ Result<CacheAnswer> SchemeModel::ask_cache(const std::string& attention, uint64_
     if (status != MORTISE_OK) return std::unexpected(take_error(status, id_, "cache").in_tensor(attention));
     out.encoding = answer.encoding;
     out.bits = answer.bits;
+    out.per_head = answer.per_head != 0;
+    if (answer.scale_divisor > 0) out.scale_divisor = answer.scale_divisor;
     out.rule = copy(answer.rule);
     for (uint32_t f = 0; f < answer.n_fields; ++f) {
         MORTISE_TRY(auto field, quant::from_abi(answer.fields[f]));

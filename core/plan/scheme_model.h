@@ -47,11 +47,13 @@ struct ModuleQuery {
 };
 
 struct CacheField {
-    char letter = 'k';  // k v q scale; K V affine bias
+    char letter = 'k';  // k v q scale or zero point; K V bias; p probabilities
     quant::Field field;
 };
 struct CacheAnswer {
     uint32_t encoding = MORTISE_ENCODING_AS_DTYPE, bits = 0;
+    bool per_head = false;
+    double scale_divisor = 1;
     std::vector<CacheField> fields;
     std::string rule;
 };

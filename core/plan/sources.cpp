@@ -8,15 +8,6 @@
 namespace mortise::plan {
 namespace {
 
-// Last components of tensors that belong to an attention's cache although they are kept under a linear.
-constexpr std::string_view cache_leaves[] = {"k_scale", "v_scale", "q_scale", "kv_scale", "output_scale",
-                                             "k_bias",  "v_bias",  "scale",   "prob_output_scale"};
-
-bool is_cache_leaf(std::string_view leaf) {
-    // "scale" alone is also a weight scale of some dialects; it counts as one.
-    return leaf != "scale" && std::find(std::begin(cache_leaves), std::end(cache_leaves), leaf) != std::end(cache_leaves);
-}
-
 std::string accepted_shapes(const quant::Field& field) {
     std::string out;
     for (const Shape& shape : field.shapes) out += (out.empty() ? "" : " or ") + to_string(shape);
@@ -100,7 +91,7 @@ void drop_fields(Resolver& r, uint32_t id) {
 bool has_weights(const Resolver& r, const std::string& disk_module) {
     const std::string prefix = disk_module + ".";
     for (const checkpoint::TensorEntry& tensor : r.catalog().with_prefix(prefix))
-        if (!is_cache_leaf(std::string_view(tensor.name).substr(prefix.size()))) return true;
+        if (!r.of_cache.contains(&tensor)) return true;
     // A stack may be kept under the module's own name, without ".weight", and beside it with a suffix.
     return r.catalog().find(disk_module) || r.catalog().find(disk_module + "_blocks");
 }

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "kernel.h"
+#include "mortise/sdk/cache_rows.h"
 #include "mortise/sdk/operators.h"
 
 namespace mortise::cpu {
@@ -39,6 +40,14 @@ class Attention final : public Kernel {
         return (keys + key_chunk) * task.rows * task.heads * 2;
     }
 
+    static CacheCoding coding_of(const sdk::CacheRow& rows) { return {rows.encoding, rows.scale, rows.zero, rows.bias}; }
+    CacheCoding key_coding(const mortise_arguments& a, uint64_t head) const {
+        return coding_of(sdk::key_rows(*a.cache, head, op_.head_dim));
+    }
+    CacheCoding value_coding(const mortise_arguments& a, uint64_t head) const {
+        return coding_of(sdk::value_rows(*a.cache, head, op_.v_head_dim));
+    }
+
     void remember(const mortise_arguments& a, uint64_t row, uint64_t head) const {
         const mortise_batch& batch = *a.batch;
         uint32_t sequence = 0;
@@ -48,8 +57,8 @@ class Attention final : public Kernel {
         const uint64_t at = (block * op_.kv_heads + head) * slots + position % slots;
         const float* k = sdk::pointer<const float>(a.inputs[1]) + (row * op_.kv_heads + head) * op_.head_dim;
         const float* v = sdk::pointer<const float>(a.inputs[2]) + (row * op_.kv_heads + head) * op_.v_head_dim;
-        backend_.to_cache(a.cache->encoding, op_.head_dim, k, sdk::pointer<void>(a.cache->k), at * op_.head_dim);
-        backend_.to_cache(a.cache->encoding, op_.v_head_dim, v, sdk::pointer<void>(a.cache->v), at * op_.v_head_dim);
+        backend_.to_cache(key_coding(a, head), op_.head_dim, k, sdk::pointer<void>(a.cache->k), at * op_.head_dim);
+        backend_.to_cache(value_coding(a, head), op_.v_head_dim, v, sdk::pointer<void>(a.cache->v), at * op_.v_head_dim);
     }
 
     // Effect: use(task) for all tasks in a fixed order.
@@ -84,7 +93,8 @@ class Attention final : public Kernel {
         task.scale = static_cast<float>(op_.scale), task.softcap = static_cast<float>(op_.softcap);
         task.sinks = op_.sinks ? sdk::pointer<const float>(a.weights[0]) + head : nullptr;
         task.keys = sdk::pointer<const void>(a.cache->k), task.values = sdk::pointer<const void>(a.cache->v);
-        task.encoding = a.cache->encoding, task.block_slots = a.cache->block_slots;
+        task.key = key_coding(a, head / group_), task.value = value_coding(a, head / group_);
+        task.block_slots = a.cache->block_slots;
         task.table = a.batch->block_tables + uint64_t{sequence} * a.batch->blocks_per_sequence;
         task.kv_heads = op_.kv_heads, task.kv_head = head / group_;
         return task;
@@ -99,15 +109,21 @@ class Attention final : public Kernel {
 
 void bid_attention(const mortise_problem& problem, const Backend& backend, mortise_bid& bid) {
     const sdk::AttentionOp op = sdk::attention_op(problem);
-    const uint32_t cache = problem.cache_encoding;
     if (op.heads == 0 || op.kv_heads == 0 || op.heads % op.kv_heads != 0) {
         return refuse(bid, "query heads are no multiple of key/value heads");
     }
     if (op.head_dim == 0 || op.v_head_dim == 0 || op.head_dim > max_head_dim || op.v_head_dim > max_head_dim) {
         return refuse(bid, "head size outside 1 to 1024");
     }
-    if (cache != MORTISE_ENCODING_F32 && cache != MORTISE_ENCODING_BF16 && cache != MORTISE_ENCODING_F16) {
-        return refuse(bid, "cache encoding other than f32, bf16, f16");
+    if (problem.cache_encoding == MORTISE_ENCODING_E2M1 ||
+        !sdk::cache_rows_known(problem.cache_encoding, op.head_dim, op.v_head_dim)) {
+        return refuse(bid, "a cache of 4-bit blocks, or of an unknown encoding");
+    }
+    const uint32_t flags = MORTISE_HAS(&problem, mortise_problem, cache_flags) ? problem.cache_flags : 0;
+    if (flags & MORTISE_CACHE_QUERIES) return refuse(bid, "queries that are quantized");
+    // A sink takes a share of the weights, so that those of the values do not sum to 1.
+    if (op.sinks && (flags & (MORTISE_CACHE_BIASES | MORTISE_CACHE_ZERO_POINTS))) {
+        return refuse(bid, "a cache with biases or zero points beside attention sinks");
     }
     accept(bid, backend, "attention", "f32 sums");
     bid.workspace = problem.threads * lines(attention_scratch(op.head_dim, op.v_head_dim) * sizeof(float));

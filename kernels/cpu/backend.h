@@ -27,6 +27,13 @@ struct Product {
     bool adds = false;  // gemm_f32 adds to what y holds
 };
 
+// Rows of one head of a cache: code = (x - bias) / scale + zero, rounded, in whole bytes.
+struct CacheCoding {
+    uint32_t encoding;  // MORTISE_ENCODING_F32 | BF16 | F16, then the rest is 1 and 0; or E4M3 | E5M2 | TWOS
+    float scale, zero;
+    const float* bias;  // [width] or null
+};
+
 // Query rows of one sequence against one key/value head.
 struct AttentionTask {
     const float* q;        // row t, head h at q + t * q_stride + h * head_dim
@@ -39,7 +46,7 @@ struct AttentionTask {
     float scale, softcap;
     const float* sinks;             // [heads] or null: a score without a value
     const void *keys, *values;      // bases of the cache
-    uint32_t encoding;              // MORTISE_ENCODING_F32 | BF16 | F16
+    CacheCoding key, value;         // of one encoding
     uint32_t block_slots;
     const uint32_t* table;          // of this sequence
     uint64_t kv_heads, kv_head;
@@ -86,7 +93,8 @@ struct Backend {
     void (*add)(uint64_t count, const float* a, const float* b, float* y);
     void (*scale)(uint64_t count, float factor, const float* x, float* y);
     void (*softcap)(uint64_t count, float factor, const float* x, float* y);
-    void (*to_cache)(uint32_t encoding, uint64_t count, const float* x, void* cache, uint64_t index);
+    // Elements [index, index + count) of a cache. NaN becomes the largest code of an encoding in bytes.
+    void (*to_cache)(const CacheCoding& coding, uint64_t count, const float* x, void* cache, uint64_t index);
     void (*attend)(const AttentionTask& task);
 
     // Bytes read of `bytes` at `data`, and a value that depends on all of them.

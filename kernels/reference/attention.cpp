@@ -1,31 +1,17 @@
 // Attention over a block table: scores and sums in f64, one query head of one row at a time.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <new>
 
 #include "kernel.h"
+#include "mortise/sdk/cache_rows.h"
 #include "mortise/sdk/operators.h"
 
 namespace mortise::reference {
 namespace {
 
 constexpr uint64_t max_head_dim = 1024;
-
-float load(const void* base, uint64_t index, uint32_t encoding) {
-    switch (encoding) {
-        case MORTISE_ENCODING_BF16: return sdk::from_bf16(static_cast<const uint16_t*>(base)[index]);
-        case MORTISE_ENCODING_F16: return sdk::from_f16(static_cast<const uint16_t*>(base)[index]);
-        default: return static_cast<const float*>(base)[index];
-    }
-}
-
-void store(void* base, uint64_t index, uint32_t encoding, float value) {
-    switch (encoding) {
-        case MORTISE_ENCODING_BF16: static_cast<uint16_t*>(base)[index] = sdk::to_bf16(value); break;
-        case MORTISE_ENCODING_F16: static_cast<uint16_t*>(base)[index] = sdk::to_f16(value); break;
-        default: static_cast<float*>(base)[index] = value;
-    }
-}
 
 class Attention final : public Kernel {
   public:
@@ -64,20 +50,30 @@ class Attention final : public Kernel {
         const uint64_t at = slot(a, sequence_of(*a.batch, row), position, head);
         const float* k = sdk::pointer<const float>(a.inputs[1]) + (row * op_.kv_heads + head) * op_.head_dim;
         const float* v = sdk::pointer<const float>(a.inputs[2]) + (row * op_.kv_heads + head) * op_.v_head_dim;
-        void* keys = sdk::pointer<void>(a.cache->k);
-        void* values = sdk::pointer<void>(a.cache->v);
-        for (uint64_t i = 0; i < op_.head_dim; i++) store(keys, at * op_.head_dim + i, a.cache->encoding, k[i]);
-        for (uint64_t i = 0; i < op_.v_head_dim; i++) store(values, at * op_.v_head_dim + i, a.cache->encoding, v[i]);
+        const sdk::CacheRow keys = sdk::key_rows(*a.cache, head, op_.head_dim);
+        const sdk::CacheRow values = sdk::value_rows(*a.cache, head, op_.v_head_dim);
+        keys.write(k, sdk::pointer<uint8_t>(a.cache->k) + at * keys.bytes());
+        values.write(v, sdk::pointer<uint8_t>(a.cache->v) + at * values.bytes());
     }
 
-    double score(const mortise_arguments& a, const float* q, uint64_t at) const {
-        const void* keys = sdk::pointer<const void>(a.cache->k);
+    double score(const float* q, const float* key) const {
         double dot = 0;
-        for (uint64_t i = 0; i < op_.head_dim; i++) {
-            dot += static_cast<double>(q[i]) * load(keys, at * op_.head_dim + i, a.cache->encoding);
-        }
+        for (uint64_t i = 0; i < op_.head_dim; i++) dot += static_cast<double>(q[i]) * key[i];
         dot *= op_.scale;
         return op_.softcap > 0 ? op_.softcap * std::tanh(dot / op_.softcap) : dot;
+    }
+
+    // The query as it meets the keys: rounded like them where the cache has a scale for queries.
+    void take_query(const mortise_arguments& a, uint64_t row, uint64_t head, float* out) const {
+        const float* q = sdk::pointer<const float>(a.inputs[0]) + (row * op_.heads + head) * op_.head_dim;
+        if (!a.cache->q_scale) {
+            std::copy_n(q, op_.head_dim, out);
+            return;
+        }
+        uint8_t codes[max_head_dim];
+        const sdk::CacheRow rows = sdk::query_rows(*a.cache, head, op_.head_dim);
+        rows.write(q, codes);
+        rows.read(codes, out);
     }
 
     // Softmax in one pass: the sums are rescaled whenever a larger score turns up.
@@ -85,14 +81,17 @@ class Attention final : public Kernel {
         const uint64_t position = static_cast<uint64_t>(a.batch->positions[row]);
         const uint64_t first = op_.window && position + 1 > op_.window ? position + 1 - op_.window : 0;
         const uint64_t kv_head = head / (op_.heads / op_.kv_heads);
-        const float* q = sdk::pointer<const float>(a.inputs[0]) + (row * op_.heads + head) * op_.head_dim;
-        const void* values = sdk::pointer<const void>(a.cache->v);
+        const sdk::CacheRow keys = sdk::key_rows(*a.cache, kv_head, op_.head_dim);
+        const sdk::CacheRow values = sdk::value_rows(*a.cache, kv_head, op_.v_head_dim);
+        float q[max_head_dim], key[max_head_dim], value[max_head_dim];
+        take_query(a, row, head, q);
         double sum = op_.sinks ? 1 : 0;
         double largest = op_.sinks ? sdk::pointer<const float>(a.weights[0])[head] : -std::numeric_limits<double>::infinity();
         double out[max_head_dim] = {};
         for (uint64_t p = first; p <= position; p++) {
             const uint64_t at = slot(a, sequence, p, kv_head);
-            const double s = score(a, q, at);
+            keys.read(sdk::pointer<const uint8_t>(a.cache->k) + at * keys.bytes(), key);
+            const double s = score(q, key);
             if (!(s <= largest)) {
                 const double shrink = std::exp(largest - s);
                 for (uint64_t i = 0; i < op_.v_head_dim; i++) out[i] *= shrink;
@@ -101,9 +100,8 @@ class Attention final : public Kernel {
             }
             const double weight = std::exp(s - largest);
             sum += weight;
-            for (uint64_t i = 0; i < op_.v_head_dim; i++) {
-                out[i] += weight * load(values, at * op_.v_head_dim + i, a.cache->encoding);
-            }
+            values.read(sdk::pointer<const uint8_t>(a.cache->v) + at * values.bytes(), value);
+            for (uint64_t i = 0; i < op_.v_head_dim; i++) out[i] += weight * value[i];
         }
         float* y = sdk::pointer<float>(a.outputs[0]) + (row * op_.heads + head) * op_.v_head_dim;
         for (uint64_t i = 0; i < op_.v_head_dim; i++) y[i] = static_cast<float>(out[i] / sum);
@@ -116,15 +114,14 @@ class Attention final : public Kernel {
 
 void bid_attention(const mortise_problem& problem, mortise_bid& bid) {
     const sdk::AttentionOp op = sdk::attention_op(problem);
-    const uint32_t cache = problem.cache_encoding;
     if (op.heads == 0 || op.kv_heads == 0 || op.heads % op.kv_heads != 0) {
         return answer(bid, "", "query heads are no multiple of key/value heads");
     }
-    if (op.head_dim == 0 || op.v_head_dim == 0 || op.v_head_dim > max_head_dim) {
+    if (op.head_dim == 0 || op.v_head_dim == 0 || op.head_dim > max_head_dim || op.v_head_dim > max_head_dim) {
         return answer(bid, "", "head size outside 1 to 1024");
     }
-    if (cache != MORTISE_ENCODING_F32 && cache != MORTISE_ENCODING_BF16 && cache != MORTISE_ENCODING_F16) {
-        return answer(bid, "", "cache encoding other than f32, bf16, f16");
+    if (!sdk::cache_rows_known(problem.cache_encoding, op.head_dim, op.v_head_dim)) {
+        return answer(bid, "", "unknown cache encoding, or heads that do not split into its blocks");
     }
     answer(bid, "reference attention");
 }

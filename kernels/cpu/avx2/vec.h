@@ -116,11 +116,36 @@ inline F load_bf16(const uint16_t* p) {
             _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_eight(p + 8)), 16))};
 }
 inline F load_f16(const uint16_t* p) { return {_mm256_cvtph_ps(load_eight(p)), _mm256_cvtph_ps(load_eight(p + 8))}; }
+// Sixteen bytes as halves, ready to become the upper or lower byte of an f16.
+inline __m256i widen_bytes(const uint8_t* p) {
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline F from_halves(__m256i x) {
+    return {_mm256_cvtph_ps(_mm256_castsi256_si128(x)), _mm256_cvtph_ps(_mm256_extracti128_si256(x, 1))};
+}
+// 2^-8 of the value, see decode_pairs.
+inline F load_e4m3(const uint8_t* p) {
+    const __m256i x = widen_bytes(p), sign = _mm256_set1_epi16(static_cast<short>(0x8000)), rest = _mm256_set1_epi16(0x3f80);
+    return from_halves(_mm256_or_si256(_mm256_and_si256(_mm256_slli_epi16(x, 8), sign),
+                                       _mm256_and_si256(_mm256_slli_epi16(x, 7), rest)));
+}
+inline F load_e5m2(const uint8_t* p) { return from_halves(_mm256_slli_epi16(widen_bytes(p), 8)); }
+inline F load_int8(const uint8_t* p) {
+    const __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(all)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(all, 8)))};
+}
 // The low 16 bits of each lane.
 inline void store_halves(uint16_t* p, I x) {
     const __m256i low = _mm256_set1_epi32(0xffff);
     const __m256i mixed = _mm256_packus_epi32(_mm256_and_si256(x.a, low), _mm256_and_si256(x.b, low));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(mixed, 0xd8));
+}
+// The low byte of each lane.
+inline void store_bytes(uint8_t* p, I x) {
+    alignas(32) uint32_t wide[16];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(wide), x.a);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(wide + 8), x.b);
+    for (int i = 0; i < 16; i++) p[i] = static_cast<uint8_t>(wide[i]);
 }
 inline void store_f16(uint16_t* p, F x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT));

@@ -88,9 +88,26 @@ inline F load_bf16(const uint16_t* p) {
 inline F load_f16(const uint16_t* p) {
     return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
+// Sixteen bytes as halves, ready to become the upper or lower byte of an f16.
+inline __m256i widen_bytes(const uint8_t* p) {
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+// 2^-8 of the value, see decode_e4m3.
+inline F load_e4m3(const uint8_t* p) {
+    const __m256i x = widen_bytes(p), sign = _mm256_set1_epi16(static_cast<short>(0x8000)), rest = _mm256_set1_epi16(0x3f80);
+    return {_mm512_cvtph_ps(_mm256_or_si256(_mm256_and_si256(_mm256_slli_epi16(x, 8), sign),
+                                            _mm256_and_si256(_mm256_slli_epi16(x, 7), rest)))};
+}
+inline F load_e5m2(const uint8_t* p) { return {_mm512_cvtph_ps(_mm256_slli_epi16(widen_bytes(p), 8))}; }
+inline F load_int8(const uint8_t* p) {
+    return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+}
 // The low 16 bits of each lane.
 inline void store_halves(uint16_t* p, I x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(x.v));
+}
+inline void store_bytes(uint8_t* p, I x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x.v));
 }
 inline void store_f16(uint16_t* p, F x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(x.v, _MM_FROUND_TO_NEAREST_INT));

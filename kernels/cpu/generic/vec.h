@@ -151,6 +151,12 @@ inline void store_halves(uint16_t* p, I x) {
     store_bits(wide, x);
     for (int i = 0; i < 16; i++) p[i] = static_cast<uint16_t>(wide[i]);
 }
+// The low byte of each lane.
+inline void store_bytes(uint8_t* p, I x) {
+    uint32_t wide[16];
+    store_bits(wide, x);
+    for (int i = 0; i < 16; i++) p[i] = static_cast<uint8_t>(wide[i]);
+}
 inline uint16_t half_bits(float value) {
     uint32_t bits;
     std::memcpy(&bits, &value, 4);
@@ -194,6 +200,18 @@ inline F e4m3_lanes(I bytes) {
     const F value = where_less(to_float(magnitude), set(8), tiny, normal);
     return as_float(as_bits(value) | shift_left<24>(bytes & set_bits(0x80)));
 }
+inline I widen_bytes(const uint8_t* p) {
+    int32_t wide[16];
+    for (int i = 0; i < 16; i++) wide[i] = p[i];
+    return load_bits(wide);
+}
+inline F load_e4m3(const uint8_t* p) { return e4m3_lanes(widen_bytes(p)); }
+inline F load_e5m2(const uint8_t* p) {
+    uint16_t halves[16];
+    for (int i = 0; i < 16; i++) halves[i] = static_cast<uint16_t>(p[i] << 8);
+    return load_f16(halves);
+}
+inline F load_int8(const uint8_t* p) { return to_float(shift_signed<24>(shift_left<24>(widen_bytes(p)))); }
 inline void decode_e4m3(const uint8_t* p, F (&w)[4]) {
     for (int pair = 0; pair < 2; pair++) {
         int32_t even[16], odd[16];

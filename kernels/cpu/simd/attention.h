@@ -20,38 +20,106 @@ inline void store_bf16(uint16_t* p, F x) {
     store_halves(p, shift_right<16>(as_bits(safe)));
 }
 
-void to_cache(uint32_t encoding, uint64_t count, const float* x, void* cache, uint64_t index) {
-    if (encoding == MORTISE_ENCODING_F32) {
-        std::memcpy(static_cast<float*>(cache) + index, x, count * sizeof(float));
+// Codes of an 8-bit float type, nearest even, saturating. Mantissa: bits below the leading one; Lowest: exponent
+// of the least normal value. The type: OCP "8-bit Floating Point" 1.0.
+template <int Mantissa, int Lowest>
+inline I small_codes(F x, float most) {
+    const I sign = as_bits(x) & set_bits(INT32_MIN);
+    const F a = min(as_float(as_bits(x) ^ sign), set(most));
+    const I odd = shift_right<23 - Mantissa>(as_bits(a)) & set_bits(1);
+    const I rounded = as_bits(a) + odd + set_bits((1 << (22 - Mantissa)) - 1);
+    const I normal = shift_right<23 - Mantissa>(rounded) + set_bits(-((126 + Lowest) << Mantissa));
+    // Subnormals: the sum rounds at their unit.
+    const int32_t unit = (127 + 23 + Lowest - Mantissa) << 23;
+    const I tiny = as_bits(a + as_float(set_bits(unit))) + set_bits(-unit);
+    const F normals = as_float(set_bits((127 + Lowest) << 23));
+    const I code = as_bits(where_less(a, normals, as_float(tiny), as_float(normal)));
+    return code | shift_right<24>(sign);
+}
+
+inline I byte_codes(uint32_t encoding, F x, float zero_point) {
+    if (encoding == MORTISE_ENCODING_E4M3) return small_codes<3, -6>(x, 448);
+    if (encoding == MORTISE_ENCODING_E5M2) return small_codes<2, -14>(x, 57344);
+    return to_nearest(max(set(-128), min(x + set(zero_point), set(127))));
+}
+
+inline uint64_t element_bytes(uint32_t encoding) {
+    switch (encoding) {
+        case MORTISE_ENCODING_F32: return 4;
+        case MORTISE_ENCODING_BF16:
+        case MORTISE_ENCODING_F16: return 2;
+        default: return 1;
+    }
+}
+
+void to_cache(const CacheCoding& coding, uint64_t count, const float* x, void* cache, uint64_t index) {
+    const uint64_t bytes = element_bytes(coding.encoding);
+    uint8_t* out = static_cast<uint8_t*>(cache) + index * bytes;
+    if (coding.encoding == MORTISE_ENCODING_F32) {
+        std::memcpy(out, x, count * sizeof(float));
         return;
     }
-    uint16_t* out = static_cast<uint16_t*>(cache) + index;
     each(count, [&](uint64_t i, uint64_t left) {
-        uint16_t halves[16];
-        const F value = load_some(x + i, left);
-        encoding == MORTISE_ENCODING_BF16 ? store_bf16(halves, value) : store_f16(halves, value);
-        std::memcpy(out + i, halves, least(left, 16) * sizeof(uint16_t));
+        uint8_t codes[32];
+        F value = load_some(x + i, left);
+        if (coding.encoding == MORTISE_ENCODING_BF16) {
+            store_bf16(reinterpret_cast<uint16_t*>(codes), value);
+        } else if (coding.encoding == MORTISE_ENCODING_F16) {
+            store_f16(reinterpret_cast<uint16_t*>(codes), value);
+        } else {
+            if (coding.bias) value = value - load_some(coding.bias + i, left);
+            store_bytes(codes, byte_codes(coding.encoding, value / set(coding.scale), coding.zero));
+        }
+        std::memcpy(out + i * bytes, codes, least(left, 16) * bytes);
     });
 }
 
-// Sixteen elements of a cache; at least 16 exist from `index` on.
+// Sixteen elements of a cache as stored, over stored_unit(); at least 16 exist from `index` on.
 inline F from_cache(const void* cache, uint64_t index, uint32_t encoding) {
+    const uint8_t* bytes = static_cast<const uint8_t*>(cache) + index;
     switch (encoding) {
         case MORTISE_ENCODING_F32: return load(static_cast<const float*>(cache) + index);
         case MORTISE_ENCODING_BF16: return load_bf16(static_cast<const uint16_t*>(cache) + index);
-        default: return load_f16(static_cast<const uint16_t*>(cache) + index);
+        case MORTISE_ENCODING_F16: return load_f16(static_cast<const uint16_t*>(cache) + index);
+        case MORTISE_ENCODING_E4M3: return load_e4m3(bytes);
+        case MORTISE_ENCODING_E5M2: return load_e5m2(bytes);
+        default: return load_int8(bytes);
     }
 }
+inline float stored_unit(const CacheCoding& coding) {
+    return coding.encoding == MORTISE_ENCODING_E4M3 ? coding.scale * 256 : coding.scale;
+}
 
-// Effect: out[n] in f32, reading nothing behind them.
+// Effect: out[n], reading nothing behind them.
 inline void copy_from_cache(const void* cache, uint64_t index, uint32_t encoding, uint64_t n, float* out) {
     uint64_t i = 0;
     for (; i + 16 <= n; i += 16) store(out + i, from_cache(cache, index + i, encoding));
     if (i == n) return;
-    const uint64_t element = encoding == MORTISE_ENCODING_F32 ? 4 : 2;
+    const uint64_t element = element_bytes(encoding);
     alignas(64) uint8_t rest[64] = {};
     std::memcpy(rest, static_cast<const uint8_t*>(cache) + (index + i) * element, (n - i) * element);
     store_n(out + i, from_cache(rest, 0, encoding), n - i);
+}
+
+// Effect: out = the query over what the codes of keys stand for; returns what the keys' bias and zero point add
+// to each of its scores. Linear in the key, so that keys are never decoded further than to their codes.
+inline float take_query(const AttentionTask& task, const float* q, float* out) {
+    const float factor = task.scale * stored_unit(task.key);
+    F total = zero();
+    each(task.head_dim, [&](uint64_t i, uint64_t left) {
+        const F x = load_some(q + i, left);
+        store_some(out + i, x * set(factor), left);
+        if (task.key.bias) total = fma(x, load_some(task.key.bias + i, left), total);
+        if (task.key.zero != 0) total = fma(x, set(-task.key.zero * task.key.scale), total);
+    });
+    return sum(total) * task.scale;
+}
+// Effect: sixteen outputs from the weighted sum of codes. The weights sum to 1, so the bias stands as it is.
+inline F give_value(const AttentionTask& task, uint64_t i, uint64_t left, F sum_of_codes, float share) {
+    const F value = sum_of_codes * set(share * stored_unit(task.value));
+    if (!task.value.bias && task.value.zero == 0) return value;
+    const F bias = task.value.bias ? load_some(task.value.bias + i, left) : zero();
+    return value + bias - set(task.value.zero * task.value.scale);
 }
 
 // Place of a key in units of heads' vectors.
@@ -113,7 +181,7 @@ inline void attend_one(const AttentionTask& task) {
     float* q = task.scratch;
     float* out = q + task.head_dim;
     alignas(64) float scores[key_chunk];
-    for (uint64_t i = 0; i < task.head_dim; i += 16) store(q + i, load(task.q + i) * set(task.scale));
+    const float added = take_query(task, task.q, q);
     for (uint64_t i = 0; i < task.v_head_dim; i += 16) store(out + i, zero());
     Softmax state = softmax_of(task, 0);
     for (uint64_t base = range.begin / key_chunk * key_chunk; base < range.end; base += key_chunk) {
@@ -123,9 +191,9 @@ inline void attend_one(const AttentionTask& task) {
             const uint64_t at = place_of(task, p) * task.head_dim;
             F dot = zero();
             for (uint64_t i = 0; i < task.head_dim; i += 16) {
-                dot = fma(load(q + i), from_cache(task.keys, at + i, task.encoding), dot);
+                dot = fma(load(q + i), from_cache(task.keys, at + i, task.key.encoding), dot);
             }
-            scores[p - base] = sum(dot);
+            scores[p - base] = sum(dot) + added;
         }
         const float shrink = to_weights(task, base, range, scores, state);
         for (uint64_t i = 0; i < task.v_head_dim; i += 64) {
@@ -136,14 +204,15 @@ inline void attend_one(const AttentionTask& task) {
                 const uint64_t at = place_of(task, p) * task.v_head_dim + i;
                 const F w = set(scores[p - base]);
                 for (uint64_t v = 0; v < vectors; v++) {
-                    acc[v] = fma(w, from_cache(task.values, at + v * 16, task.encoding), acc[v]);
+                    acc[v] = fma(w, from_cache(task.values, at + v * 16, task.value.encoding), acc[v]);
                 }
             }
             for (uint64_t v = 0; v < vectors; v++) store(out + i + v * 16, acc[v]);
         }
     }
-    const F share = set(1 / state.total);
-    for (uint64_t i = 0; i < task.v_head_dim; i += 16) store(task.out + i, load(out + i) * share);
+    for (uint64_t i = 0; i < task.v_head_dim; i += 16) {
+        store(task.out + i, give_value(task, i, 16, load(out + i), 1 / state.total));
+    }
 }
 
 // The arrays of a block of queries in scratch; query n is row n / heads, head n % heads.
@@ -155,6 +224,7 @@ struct Block {
     float *scores;  // [queries][key_chunk]
     float *out;     // [queries][v_width]
     Softmax state[query_rows];
+    float added[query_rows];  // to each score of the query
 };
 
 inline void load_chunk(const AttentionTask& task, const Block& block, uint64_t base, uint64_t last) {
@@ -167,10 +237,10 @@ inline void load_chunk(const AttentionTask& task, const Block& block, uint64_t b
         }
         const uint64_t at = place_of(task, base + j);
         alignas(64) float key[1024];
-        copy_from_cache(task.keys, at * task.head_dim, task.encoding, task.head_dim, key);
+        copy_from_cache(task.keys, at * task.head_dim, task.key.encoding, task.head_dim, key);
         for (uint64_t i = 0; i < task.head_dim; i++) block.keys[i * key_chunk + j] = key[i];
         for (uint64_t i = task.v_head_dim; i < block.v_width; i++) value[i] = 0;
-        copy_from_cache(task.values, at * task.v_head_dim, task.encoding, task.v_head_dim, value);
+        copy_from_cache(task.values, at * task.v_head_dim, task.value.encoding, task.v_head_dim, value);
     }
 }
 
@@ -231,7 +301,7 @@ inline Block block_of(const AttentionTask& task) {
     for (uint64_t n = 0; n < block.queries; n++) {
         block.state[n] = softmax_of(task, n % task.heads);
         const float* q = task.q + n / task.heads * task.q_stride + n % task.heads * task.head_dim;
-        for (uint64_t i = 0; i < task.head_dim; i++) block.q[n * task.head_dim + i] = q[i] * task.scale;
+        block.added[n] = take_query(task, q, block.q + n * task.head_dim);
         for (uint64_t i = 0; i < block.v_width; i++) block.out[n * block.v_width + i] = 0;
     }
     return block;
@@ -242,7 +312,9 @@ inline void attend_block(const AttentionTask& task) {
     const uint64_t last = visible(task, task.rows - 1).end;
     for (uint64_t base = visible(task, 0).begin / key_chunk * key_chunk; base < last; base += key_chunk) {
         load_chunk(task, block, base, last);
-        for (uint64_t n = 0; n < block.queries * key_chunk; n += 16) store(block.scores + n, zero());
+        for (uint64_t n = 0; n < block.queries; n++) {
+            for (uint64_t j = 0; j < key_chunk; j += 16) store(block.scores + n * key_chunk + j, set(block.added[n]));
+        }
         product(block.queries, key_chunk, block.q, task.head_dim, block.keys, key_chunk, task.head_dim, block.scores,
                 key_chunk);
         for (uint64_t n = 0; n < block.queries; n++) {
@@ -255,10 +327,10 @@ inline void attend_block(const AttentionTask& task) {
                 least(key_chunk, last - base), block.out, block.v_width);
     }
     for (uint64_t n = 0; n < block.queries; n++) {
-        const F share = set(1 / block.state[n].total);
         float* out = task.out + n / task.heads * task.out_stride + n % task.heads * task.v_head_dim;
         each(task.v_head_dim, [&](uint64_t i, uint64_t left) {
-            store_some(out + i, load(block.out + n * block.v_width + i) * share, left);
+            const F codes = load(block.out + n * block.v_width + i);
+            store_some(out + i, give_value(task, i, left, codes, 1 / block.state[n].total), left);
         });
     }
 }
