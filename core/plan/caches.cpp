@@ -288,7 +288,8 @@ void resolve_caches(Resolver& r) {
         if (!want) return r.problems.add(unknown_dtype(r.options.cache_dtype));
         // What cannot be shared out is reported with the weights that cannot.
         const Range mine = share(heads, heads, queries, r.options.rank, r.options.size, op.name).value_or(Range{0, 1});
-        CachePlan cache{.layer = static_cast<uint32_t>(op.integer(MORTISE_ATTR_LAYER)), .attention = op.name, .op = o};
+        CachePlan cache{.layer = static_cast<uint32_t>(op.integer(MORTISE_ATTR_LAYER)), .attention = op.name};
+        cache.op = o;
         cache.kv_heads = mine.count;
         cache.head_dim = width;
         cache.v_head_dim = static_cast<uint64_t>(op.integer(MORTISE_ATTR_V_HEAD_DIM, static_cast<int64_t>(width)));

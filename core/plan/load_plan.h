@@ -147,9 +147,9 @@ struct Step {
 struct CachePlan {
     uint32_t layer = 0;
     std::string attention;                 // module path
-    uint32_t op = none;                    // of the tree
     uint64_t kv_heads = 0, head_dim = 0, v_head_dim = 0;  // of this rank
     uint32_t encoding = 0, bits = 0;       // MORTISE_ENCODING_*, of an element
+    uint32_t op = none;                    // of the tree
     bool per_head = false;                 // one scale per head
     double scale_divisor = 1;              // the scale that takes effect is the stored one over this
     uint32_t k_scale = none, v_scale = none, q_scale = none;
