@@ -136,7 +136,8 @@ uint64_t Engine::Rep::add_rows(Cursor& cursor, uint64_t room) {
     }
     cursor.done += count;
     batch.first_row.push_back(static_cast<uint32_t>(batch.tokens.size()));
-    batch.lengths.push_back(static_cast<uint32_t>(cursor.start + cursor.done));
+    // Of the whole call: a rope that depends on the length must not depend on how a prompt is cut.
+    batch.lengths.push_back(static_cast<uint32_t>(cursor.start + slice.tokens.size()));
     const size_t table = batch.tables.size();
     batch.tables.resize(table + cache.blocks_per_sequence());
     cache.write_table(slice.sequence, batch.tables.data() + table);

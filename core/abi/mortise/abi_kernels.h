@@ -161,7 +161,7 @@ typedef struct mortise_batch {
     const int32_t* tokens;         /* [T] ids, for EMBED */
     const int32_t* positions;      /* [T] from 0 */
     const uint32_t* first_row;     /* [n_sequences + 1] */
-    const uint32_t* lengths;       /* [n_sequences] tokens in the cache after this batch */
+    const uint32_t* lengths;       /* [n_sequences] tokens in the cache after the call that this batch is a piece of */
     const uint32_t* block_tables;  /* [n_sequences][blocks_per_sequence] */
     uint32_t blocks_per_sequence;
     uint32_t reserved;
