@@ -47,8 +47,9 @@ bool stored_transposed(const quant::QuantSpec& spec) {
     if (codes.layout.dense() || spec.extent.rows < 2 || spec.extent.columns < 2) return false;
     const uint32_t bits = spec.bits;
     const int64_t origin = quant::bit_address(codes.layout, codes.extent, bits, 0, 0, 0, 0);
+    // The last column, not the next one: several columns may share a byte.
     return quant::bit_address(codes.layout, codes.extent, bits, 0, 1, 0, 0) - origin <
-           quant::bit_address(codes.layout, codes.extent, bits, 0, 0, 1, 0) - origin;
+           quant::bit_address(codes.layout, codes.extent, bits, 0, 0, spec.extent.columns - 1, 0) - origin;
 }
 
 // SHA-256 of f32 rows with the axes exchanged: needs the whole matrix of one expert.
