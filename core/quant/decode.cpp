@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "base/small_float.h"
 #include "quant/elements.h"
@@ -76,13 +77,17 @@ void decode_codes(const mortise_tile& tile, Value value, float* out) {
     }
 }
 
-// w' = cast(w / s) * s
+// w' = cast(w * m) * s, m = (1 / (L * s)) * L with L the largest value of the cast: the steps of
+// _fp8_eager (NVIDIA, quantization/tensor_quant.py; PyTorch divides a number by a tensor through its reciprocal).
+// Cast(w / s) is another code at one weight in 1500.
 void cast_weights(const mortise_tile& tile, float* out) {
     DType type = small_type(tile.spec->cast_encoding);
     float s = *tile.cast_scale;
     const float* values = code_values(tile.spec->cast_encoding);
+    float largest = values[encode_small(type, std::numeric_limits<float>::max(), Overflow::saturate)];
+    float m = 1.0f / (largest * s) * largest;
     uint64_t n = tile.rows * tile.columns;
-    for (uint64_t i = 0; i < n; ++i) out[i] = values[encode_small(type, out[i] / s, Overflow::saturate)] * s;
+    for (uint64_t i = 0; i < n; ++i) out[i] = values[encode_small(type, out[i] * m, Overflow::saturate)] * s;
 }
 
 bool is_small_float_code(uint32_t encoding) {
