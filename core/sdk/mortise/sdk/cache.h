@@ -42,6 +42,23 @@ inline CacheCoding float4_cache(std::string rule) {
     return {.encoding = MORTISE_ENCODING_E2M1, .bits = 4, .scale_divisor = 6, .rule = std::move(rule)};
 }
 
+// Effect: the coding of this name in lower case: "fp8", "int8" or "nvfp4", with "_affine" where biases stand
+// beside the scales; "" and "none": not coded. Errors: Unsupported for another.
+inline CacheCoding cache_named(const std::string& name) {
+    const std::string rule = "the cache is " + name;
+    const std::string kind = name.substr(0, name.find("_affine"));
+    if (name.empty() || name == "none") return {};
+    CacheCoding out = kind == "fp8"    ? float8_cache(rule)
+                      : kind == "int8" ? int8_cache(rule)
+                                       : float4_cache(rule);
+    out.biases = kind != name;
+    if ((kind == "fp8" || kind == "int8" || kind == "nvfp4") && (!out.biases || name == kind + "_affine"))
+        return out;
+    throw Unsupported({.what = "this cache is not supported",
+                       .expected = "fp8, int8 or nvfp4, also with _affine",
+                       .found = name});
+}
+
 // Effect: every name that a number of the cache may have, the usual one first. `letter`: k, v or q; `number`:
 // "scale", "zero_point" or "bias".
 inline std::vector<std::string> cache_names(const std::string& attention, char letter, const std::string& number) {
@@ -49,7 +66,7 @@ inline std::vector<std::string> cache_names(const std::string& attention, char l
     std::vector<std::string> names = {
         attention + "." + own,                      // llm-compressor
         attention + ".attn." + own,                 // renamed as engines do
-        attention + "." + one + "_proj." + own,     // ModelOpt
+        attention + "." + one + "_proj." + own,     // NVIDIA's exporter
         attention + ".qkv_proj." + own,             // the same beside a fused weight
         attention + ".qkqkv_proj." + own,           // an engine's doubled rewrite that was published
     };

@@ -65,7 +65,7 @@ inline mortise_field& add_global_scale(Spec& spec, const std::string& tensor, bo
 
 // Effect: inputs of 4-bit floats in groups of 16, scales from the data under the stored global scale
 // `tensor`. Where it divides (llm-compressor, vLLM): stored scale = e4m3(global * amax / 6), 0.125 for
-// zero. Where it multiplies (ModelOpt): e4m3(amax / (6 * global)), at least 2^-9, 1 for a group of zeros.
+// zero. Where it multiplies (NVIDIA): e4m3(amax / (6 * global)), at least 2^-9, 1 for a group of zeros.
 inline mortise_field& add_float4_inputs(Spec& spec, const std::string& tensor, bool divides) {
     mortise_activation rule{};
     rule.granularity = MORTISE_ACTIVATION_GROUP;

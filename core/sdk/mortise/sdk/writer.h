@@ -88,6 +88,15 @@ inline Recipe float8_recipe(Options& options) {
     return symmetric_recipe(MORTISE_ENCODING_F32, 448, -448, 448).zero_scale(1);
 }
 
+// Effect: words for the linears that read what this one reads: q, k and v of an attention, gate and up of a
+// feed-forward; "" for the others. For Recipe::share().
+inline std::string input_group(const std::string& name) {
+    const size_t dot = name.rfind('.');
+    const std::string leaf = name.substr(dot + 1), owner = name.substr(0, dot);
+    if (leaf == "q_proj" || leaf == "k_proj" || leaf == "v_proj") return owner + ".qkv";
+    return leaf == "gate_proj" || leaf == "up_proj" ? owner + ".gate_up" : "";
+}
+
 class SchemeWriter {
   public:
     explicit SchemeWriter(const Checkpoint& source) : source_(source) {}
@@ -113,6 +122,18 @@ class SchemeWriter {
                 return dtype_of(encoding);
         }
         return otherwise;
+    }
+    // Errors: Unsupported when `spec` has a stored scale of inputs and the source has none: that would have to be
+    // calibrated.
+    static void need_calibration(Spec& spec, const mortise_spec& current, const mortise_module& module) {
+        for (const uint32_t role : {MORTISE_ROLE_INPUT_SCALE, MORTISE_ROLE_INPUT_SCALE2}) {
+            bool stored = spec.find(role) == nullptr;
+            for (uint32_t f = 0; f < current.n_fields; ++f) stored |= current.fields[f].role == role;
+            if (!stored)
+                throw Unsupported({.what = "the scale of inputs must be calibrated, and the source has none",
+                                   .subject = name_of(module),
+                                   .fix = "choose a form whose inputs are floats or scaled from the data"});
+        }
     }
     static bool is_plain(const mortise_spec& current) {
         return current.encoding >= MORTISE_ENCODING_F16 && current.encoding <= MORTISE_ENCODING_F32;

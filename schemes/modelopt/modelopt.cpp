@@ -1,0 +1,399 @@
+// The files of NVIDIA ModelOpt's Hugging Face export (0.47). `quant_algo` says what a linear is, compared
+// whole. config.json and hf_quant_config.json repeat each other and neither holds everything: both are read
+// and must agree. `config_groups` looks like another dialect's, is written for some algorithms only and is
+// wrong for some of them: it is never read. Facts:
+// modelopt/torch/export/{unified_export_hf,quant_utils,convert_hf_config}.py.
+
+#include <memory>
+#include <sstream>
+
+#include "mortise/sdk/byte_codes.h"
+#include "mortise/sdk/companions.h"
+#include "mortise/sdk/float8.h"
+#include "mortise/sdk/float_groups.h"
+#include "mortise/sdk/listed.h"
+#include "mortise/sdk/scheme.h"
+
+namespace {
+
+using namespace mortise::sdk;
+
+// One module, the names of its tensors and what else its spec depends on. Stacks of experts are kept as
+// [expert][column][row].
+struct Site {
+    const Checkpoint& checkpoint;
+    const mortise_module& m;
+    uint64_t group = 0;                        // columns that share a scale, where they do
+    bool calibrated = false;                   // the checkpoint holds scales of inputs
+    std::vector<uint64_t> block = {128, 128};  // rows and columns that share a scale
+    ModuleNames names = names_on_disk(checkpoint, m);
+    bool bare = names.stem.back() == '_';
+
+    std::string beside(const std::string& leaf) const { return names.stem + leaf; }
+    std::vector<int64_t> shape(const std::string& leaf) const {
+        const auto tensor = checkpoint.tensor(beside(leaf));
+        return tensor ? tensor->shape : std::vector<int64_t>();
+    }
+};
+
+Spec float8_of(const Site& s, uint64_t block_rows, uint64_t block_columns) {
+    Spec spec = float8({s.m.experts, s.m.rows, s.m.columns, s.bare ? 0 : block_rows, block_columns},
+                       s.names.weight, s.beside("weight_scale"));
+    mortise_field& scale = *spec.find(MORTISE_ROLE_SCALE);
+    if (block_rows != 0)
+        std::swap(scale.shapes[0], scale.shapes[scale.n_shapes - 1]);  // the one that is written
+    if (scale.rows * scale.columns == 1) scale.shapes[scale.n_shapes++] = shape_of({});
+    if (!s.bare) return spec;
+    per_expert(scale, s.checkpoint, s.m.experts);
+    store_transposed(*spec.find(MORTISE_ROLE_CODES));
+    return spec;
+}
+Spec rows8(const Site& s) { return float8_of(s, 1, 0); }
+Spec blocks8(const Site& s) { return float8_of(s, s.block[0], s.block[1]); }
+// One scale; or, under the same name, one per row of a weight that was quantized along an axis.
+Spec tensor8(const Site& s) {
+    const std::vector<int64_t> shape = s.shape("weight_scale");
+    return float8_of(s, shape.size() == 1 && shape[0] > 1 ? 1 : 0, 0);
+}
+Spec int8(const Site& s) {
+    return int8_rows(s.m.rows, s.m.columns, s.names.weight, s.beside("weight_scale"));
+}
+Spec int4(const Site& s) {
+    return int4_row_pairs(s.m.rows, s.m.columns, s.group, s.names.weight, s.beside("weight_scale"));
+}
+Spec small_floats(const Site& s, uint32_t bits, bool exponents) {
+    FloatGroups form{s.m.experts, s.m.rows, s.m.columns, s.group, bits, exponents};
+    Spec spec = float_groups(form, s.names.weight, s.beside("weight_scale"));
+    mortise_field& scale = *spec.find(MORTISE_ROLE_SCALE);
+    if (exponents) std::swap(scale.dtypes[0], scale.dtypes[1]);  // U8 is written
+    if (s.bare) store_transposed(*spec.find(MORTISE_ROLE_CODES));
+    if (s.bare) store_transposed(scale);
+    return spec;
+}
+Spec nvfp4(const Site& s) {
+    Spec spec = small_floats(s, 4, false);
+    mortise_field& second = add_global_scale(spec, s.beside("weight_scale_2"), false);
+    std::swap(second.shapes[0], second.shapes[1]);
+    if (s.bare) per_expert(second, s.checkpoint, s.m.experts);
+    return spec;
+}
+Spec mxfp4(const Site& s) { return small_floats(s, 4, true); }
+Spec mxfp8(const Site& s) { return small_floats(s, 8, true); }
+
+void static8(Spec& spec, const Site& s) { add_float8_input(spec, s.beside("input_scale")); }
+void static_int8(Spec& spec, const Site& s) { add_int8_input(spec, s.beside("input_scale")); }
+void tokens(Spec& spec, const Site&) { spec->activation = float8_tokens(); }
+// "Weight only" by name; its consumers quantize inputs all the same (vLLM, per block of columns).
+void groups8(Spec& spec, const Site& s) { spec->activation = float8_groups(s.block[1], false); }
+void float4(Spec& spec, const Site& s) {
+    mortise_field& scale = add_float4_inputs(spec, s.beside("input_scale"), false);
+    std::swap(scale.shapes[0], scale.shapes[1]);
+}
+void micro8(Spec& spec, const Site&) { spec->activation = microscaled_inputs(8, MORTISE_EXPONENT_CEIL); }
+void micro4(Spec& spec, const Site&) {
+    spec->activation = microscaled_inputs(4, MORTISE_EXPONENT_CEIL);
+    spec->activation_ties = 1;
+}
+// Without calibration, which is optional here, the scale comes from the data.
+void perhaps_static(Spec& spec, const Site& s) {
+    if (s.calibrated) return static8(spec, s);
+    spec->activation = float8_tokens();
+    spec->activation.granularity = MORTISE_ACTIVATION_TENSOR;
+}
+void static_and_cast(Spec& spec, const Site& s) {
+    static8(spec, s);
+    add_cast(spec, MORTISE_ENCODING_E4M3, s.beside("weight_scale_2"));
+}
+// The exporter leaves the names of the quantizer's buffers in the file.
+void float4_and_low_rank(Spec& spec, const Site& s) {
+    float4(spec, s);
+    const bool renamed = s.checkpoint.has(s.beside("svdquant_lora_a"));
+    const std::string prefix = renamed ? "svdquant_lora_" : "weight_quantizer._svdquant_lora_";
+    const std::vector<int64_t> shape = s.shape(prefix + "a");
+    const uint64_t rank = shape.empty() ? 1 : static_cast<uint64_t>(shape[0]);
+    add_low_rank(spec, s.beside(prefix + "a"), s.beside(prefix + "b"), rank);
+}
+
+// How codes and scales come from floats of dtype `own` (export/quant_utils.py, qtensor/*.py).
+Recipe tensor8_from(uint32_t own) {  // a scale without axes leaves the quotient in the dtype of the floats
+    return symmetric_recipe(MORTISE_ENCODING_F32, 448, -448, 448).zero_scale(1).quotient(own);
+}
+Recipe float8_from(uint32_t) { return tensor8_from(MORTISE_ENCODING_F32); }
+Recipe int4_from(uint32_t) { return symmetric_recipe(MORTISE_ENCODING_F32, 7, -8, 7).zero_scale(1); }
+Recipe mxfp8_from(uint32_t) { return float8_from(0).zero_scale(0x1p-127).exponents(MORTISE_EXPONENT_CEIL); }
+Recipe nvfp4_from(uint32_t) {
+    Recipe recipe = symmetric_recipe(MORTISE_ENCODING_F32, 6, -6, 6).zero_scale(1);
+    return recipe.scale_floor(0x1p-9).second_divisor(6 * 448);
+}
+
+struct Algorithm {
+    const char* name;     // as `quant_algo`, in any case
+    const char* configs;  // the same as `quant_cfg` or `recipe`
+    Spec (*weights)(const Site&);
+    void (*inputs)(Spec&, const Site&);  // null: as they are
+    uint64_t group = 0;                  // where the config does not say; 0: as the scales say
+    bool pre_scale = false;              // a vector may multiply the inputs, where it was not folded away
+    Recipe (*recipe)(uint32_t own) = nullptr;  // null: is not written
+};
+constexpr Algorithm algorithms[] = {
+    {"FP8", "FP8_DEFAULT_CFG", tensor8, static8, 0, false, tensor8_from},
+    {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_PER_CHANNEL_PER_TOKEN_CFG", rows8, tokens, 0, false, float8_from},
+    {"fp8_pb_wo", "FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG FP8_BLOCK_CFG", blocks8, groups8, 0, false, float8_from},
+    {"NVFP4", "NVFP4_DEFAULT_CFG NVFP4_FOUR_OVER_SIX_CFG", nvfp4, float4, 16, false, nvfp4_from},
+    {"NVFP4_AWQ", "NVFP4_AWQ_LITE_CFG NVFP4_AWQ_CLIP_CFG NVFP4_AWQ_FULL_CFG", nvfp4, float4, 16, true,
+     nvfp4_from},
+    {"NVFP4_SVD", "NVFP4_SVDQUANT_DEFAULT_CFG", nvfp4, float4_and_low_rank, 16, true},
+    {"W4A16_NVFP4", "W4A16_NVFP4_CFG", nvfp4, nullptr, 16, false, nvfp4_from},
+    {"W4A8_NVFP4_FP8", "W4A8_NVFP4_FP8_CFG", nvfp4, static8, 32},
+    {"W4A16_AWQ", "INT4_AWQ_CFG INT4_BLOCKWISE_WEIGHT_ONLY_CFG", int4, nullptr, 0, true, int4_from},
+    {"W4A8_AWQ", "W4A8_AWQ_BETA_CFG", int4, static_and_cast, 0, true},
+    {"W8A16", "INT8_WEIGHT_ONLY_CFG", int8, nullptr},
+    {"W8A8_SQ_PER_CHANNEL", "INT8_SMOOTHQUANT_CFG INT8_DEFAULT_CFG", int8, static_int8, 0, true},
+    {"MXFP8", "MXFP8_DEFAULT_CFG", mxfp8, micro8, 32, false, mxfp8_from},
+    {"mxfp4", "MXFP4_DEFAULT_CFG", mxfp4, micro4, 32},
+    {"W4A8_MXFP4_FP8", "W4A8_MXFP4_FP8_CFG", mxfp4, perhaps_static, 32},
+    {"MIXED_PRECISION", "MIXED_PRECISION", nullptr, nullptr},
+};
+
+Spec quantized(const Site& s, const Algorithm& by) {
+    Spec spec = by.weights(s);
+    if (by.inputs != nullptr)
+        by.inputs(spec, s);
+    else
+        add_number(spec, MORTISE_ROLE_UNUSED, s.beside("input_scale")).drop_rule = str("weight_only");
+    if (by.pre_scale) add_pre_scale(spec, s.beside("pre_quant_scale"));
+    if (s.m.has_bias != 0) add_bias(spec, s.names.bias, s.m.rows, s.m.experts);
+    return spec;
+}
+
+// Effect: the algorithm that a text names. Errors: Unsupported, with the list.
+const Algorithm* algorithm_of(const Config& named, bool as_config) {
+    const std::string name = lower(named.as<std::string>());
+    std::string known;
+    for (const Algorithm& each : algorithms) {
+        std::istringstream names(as_config ? each.configs : each.name);
+        for (std::string one; names >> one; known += one + " ")
+            if (lower(one) == name) return &each;
+    }
+    throw Unsupported(
+        {.what = "this algorithm is not supported", .expected = known, .found = name, .node = named.node()});
+}
+// Effect: the algorithm that a config names in any of its ways; null when in none.
+const Algorithm* named_algorithm(const Config& config) {
+    const Algorithm* out = nullptr;
+    for (const char* key : {"quant_cfg", "recipe", "quant_algo"})
+        if (const Config named = config[key])
+            out = agreed(out, algorithm_of(named, std::string_view(key) != "quant_algo"), "the algorithm",
+                         named);
+    return out;
+}
+// Effect: the cache's algorithm, in lower case; "" = none. One is spelled as an object of the usual keys.
+std::string named_cache(const Config& config) {
+    const Config scheme = config["kv_cache_scheme"], name = scheme ? scheme : config["kv_cache_quant_algo"];
+    if (!scheme.is_object()) return name ? lower(name.as<std::string>()) : "";
+    scheme.ignore({"dynamic"});
+    const std::string coding = scheme.get("type", "") + std::to_string(scheme.get<int64_t>("num_bits"));
+    return coding == "float8" ? "fp8" : coding;
+}
+// What a config says of the modules that have an algorithm of their own.
+struct Setting {
+    const Algorithm* algorithm = nullptr;
+    uint64_t group = 0;
+    bool operator==(const Setting&) const = default;
+};
+Listed<Setting> listed(const Config& layers) {
+    Listed<Setting> out;
+    for (uint64_t i = 0; i < layers.size(); ++i) {
+        const Config each = layers.at(i);
+        each.ignore({"pre_quant_scale", "lora_rank"});
+        each.refuse_if_set("has_zero_point");
+        out.add(layers.key(i),
+                {algorithm_of(each.require("quant_algo"), false), each.get<uint64_t>("group_size", 0)}, each);
+    }
+    return out;
+}
+
+class ModelOpt : public Scheme {
+  public:
+    explicit ModelOpt(const Checkpoint& checkpoint) : Scheme(checkpoint) {
+        Config flat = quantization_of(checkpoint);
+        const Config file = checkpoint.document("hf_quant_config.json"), side = file["quantization"];
+        flat.ignore({"quant_method", "producer", "packed_modules_mapping"});
+        file.ignore({"producer"});
+        if (const Config nested = flat["quantization"]) flat = nested;
+        for (const Config& each : {flat, side}) {
+            each["config_groups"].ignore_all();
+            each.ignore({"pre_quant_scale", "lora_rank", "quant_method"});  // the tensors tell
+            each.refuse_if_set("has_zero_point");
+        }
+        const auto both = [&](const char* what, auto&& read) {
+            return agreed(read(flat), read(side), what, side);
+        };
+        all_.algorithm = both("the algorithm", named_algorithm);
+        all_.group = both("'group_size'", [](const Config& c) { return c.get<uint64_t>("group_size", 0); });
+        block_ = both("'weight_block_size'",
+                      [](const Config& c) { return c["weight_block_size"].list<uint64_t>(); });
+        if (block_.empty()) block_ = {128, 128};
+        if (block_.size() != 2 || block_[0] == 0 || block_[1] == 0)
+            throw Refused(
+                {.what = "'weight_block_size' is no pair of sizes", .node = (flat ? flat : side).node()});
+        cache_ = cache_named(both("the cache", named_cache));
+        layers_ = both("'quantized_layers'", [](const Config& c) { return listed(c["quantized_layers"]); });
+        if (all_.algorithm == nullptr && !cache_.named())
+            throw Refused({.what = "missing key 'quant_algo'", .node = (flat ? flat : side).node()});
+        ignore_ = Rules(flat[flat["ignore"] ? "ignore" : "exclude_modules"], "ignore", glob);
+        exclude_ = Rules(side["exclude_modules"], "exclude_modules", glob);
+        two_lists_ = flat && side;
+        checkpoint.each_below(
+            "", [&](const mortise_tensor& each) { calibrated_ |= view(each.name).ends_with("input_scale"); });
+    }
+
+    static Match match(const Checkpoint& checkpoint) {
+        const Config flat = quantization_of(checkpoint), side = checkpoint.document("hf_quant_config.json");
+        const Config q = flat ? flat : side,
+                     named = q["quant_method"] ? q["quant_method"] : q["producer"]["name"];
+        const std::string by = named ? lower(named.as<std::string>()) : "", reason = "it names '" + by + "'";
+        for (const char* mine :
+             {"modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed", "modelopt_mxfp8"})
+            if (by == mine) return matched(800, reason);
+        return not_matched(reason);
+    }
+
+    // The tensors say whether, the config says how.
+    void module(const mortise_module& m, mortise_answer& answer) override {
+        const Choice is = choose(m);
+        const Site site = site_of(m, is.how);
+        const auto weight = checkpoint().tensor(site.names.weight);
+        if (weight ? is_float(weight->dtype) : !is.chosen)
+            return say_plain(m, answer, is.rule,
+                             is.chosen ? is.rule + " chooses it, and it is a float" : is.note, is.node);
+        const Algorithm* by = is.how.algorithm;
+        if (by == nullptr || by->weights == nullptr)
+            throw Refused({.what = "it has codes, and no algorithm is named for it",
+                           .subject = std::string(view(m.name)),
+                           .found = is.rule,
+                           .node = is.node.node()});
+        if (site.group != 0 && m.columns % site.group != 0)
+            throw Refused({.what = "the group does not divide the columns",
+                           .subject = std::string(view(m.name)),
+                           .expected = std::to_string(site.group),
+                           .found = std::to_string(m.columns)});
+        say(answer, quantized(site, *by), false, is.rule,
+            is.chosen ? is.note : is.rule + " leaves it out, and it has codes", is.node);
+    }
+    CacheCoding cache_coding() override { return cache_; }
+    void rules(mortise_rule_visitor visit, void* context) override {
+        ignore_.report(visit, context);
+        exclude_.report(visit, context);
+        layers_.report(visit, context);
+    }
+
+    // Writes with the arithmetic of ModelOpt's exporter; without an option, what is in this dialect as it is.
+    // Scales of inputs are the source's: nothing here calibrates.
+    class Writer : public LinearWriter {
+      public:
+        Writer(const Checkpoint& source, Options& options) : LinearWriter(source) {
+            std::string known;
+            for (const Algorithm& each : algorithms) {
+                const std::string word = each.weights == rows8 ? "fp8_pcpt" : lower(each.name);
+                if (each.recipe == nullptr) continue;
+                if (options.take_flag(word)) how_ = {&each, each.group};
+                known += word + ", ";
+            }
+            if (how_.algorithm != nullptr && how_.algorithm->weights == int4)
+                how_.group = options.take_number('g', 128);
+            options.finish(known + "and of w4a16_awq g64 or another group size");
+            if (how_.algorithm == nullptr && match(source).yes) own_ = std::make_unique<ModelOpt>(source);
+            if (own_ != nullptr) how_ = own_->all_;
+            if (how_.algorithm == nullptr)
+                throw Refused({.what = "no algorithm is named", .expected = known});
+        }
+        std::string config() override {
+            const std::string group =
+                how_.group == 0 ? "" : R"("group_size":)" + std::to_string(how_.group) + ",";
+            const std::string layers = layers_.empty() ? "" : R"("quantized_layers":{)" + layers_ + "},";
+            return "{" + group + R"("ignore":)" + json_list(plain_modules()) + R"(,"quant_algo":")" +
+                   how_.algorithm->name + R"(",)" + layers + R"("quant_method":"modelopt"})";
+        }
+
+      private:
+        std::string why_plain(const mortise_module& m) const override {
+            const auto weight = source().tensor(names_on_disk(source(), m).weight);
+            if (own_ != nullptr)
+                return weight && is_float(weight->dtype) ? "the source leaves it a float" : "";
+            const bool fits = how_.group == 0 || (m.columns % how_.group == 0 && m.rows % 2 == 0);
+            return fits ? "" : "the group does not divide the columns, or the rows are odd";
+        }
+        void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
+            const Setting how = own_ != nullptr ? own_->choose(m).how : how_;
+            const Site site = own_ != nullptr ? own_->site_of(m, how)
+                                              : Site{.checkpoint = source(), .m = m, .group = how.group};
+            if (how_.algorithm->weights == nullptr)
+                layers_ += (layers_.empty() ? "\"" : ",\"") + name_of(m) + R"(":{"group_size":)" +
+                           std::to_string(how.group) + R"(,"quant_algo":")" + how.algorithm->name + "\"}";
+            Spec spec = quantized(site, *how.algorithm);
+            need_calibration(spec, current, m);
+            for (const uint32_t role : {MORTISE_ROLE_BIAS, MORTISE_ROLE_PRE_SCALE, MORTISE_ROLE_LOW_RANK_A,
+                                        MORTISE_ROLE_LOW_RANK_B})
+                if (mortise_field* field = spec.find(role))
+                    store_as(*field, source_dtype(current, role, MORTISE_DTYPE_F32));
+            const auto recipe = how.algorithm->recipe != nullptr ? how.algorithm->recipe : tensor8_from;
+            const uint32_t own = is_plain(current) ? current.encoding : uint32_t{MORTISE_ENCODING_F32};
+            write(target, std::move(spec), recipe(own).share(input_group(name_of(m))));
+        }
+        Setting how_;
+        std::unique_ptr<ModelOpt> own_;  // the source in this dialect, to be kept
+        std::string layers_;
+    };
+
+  private:
+    // What the config says of a module.
+    struct Choice {
+        bool chosen = false;  // it is to be quantized
+        Setting how;          // or how it would be
+        std::string rule, note;
+        Config node;
+    };
+    static Pattern glob(const std::string& text) { return {MORTISE_PATTERN_GLOB, text}; }
+
+    // The group is what the config says, what the algorithm has, or what the scales show.
+    Site site_of(const mortise_module& m, const Setting& how) const {
+        Site site{.checkpoint = checkpoint(),
+                  .m = m,
+                  .group = how.group,
+                  .calibrated = calibrated_,
+                  .block = block_};
+        if (site.group == 0 && how.algorithm != nullptr) site.group = how.algorithm->group;
+        if (const auto shape = site.shape("weight_scale");
+            site.group == 0 && shape.size() == 2 && shape[1] > 0)
+            site.group = m.columns / static_cast<uint64_t>(shape[1]);
+        return site;
+    }
+    Choice choose(const mortise_module& m) {
+        if (all_.algorithm == nullptr) return {.rule = "only the cache is quantized"};
+        if (all_.algorithm->weights == nullptr) {
+            const Setting* own = layers_.find(std::string(view(m.name)));
+            if (own == nullptr) return {.rule = "'quantized_layers' does not list it"};
+            return {true, *own, std::string("quantized_layers: ") + own->algorithm->name, "", {}};
+        }
+        const Rule *ignored = ignore_.find(m), *excluded = exclude_.find(m),
+                   *rule = ignored != nullptr ? ignored : excluded;
+        Choice out{.how = all_,
+                   .rule = rule != nullptr ? rule->text : std::string("quant_algo ") + all_.algorithm->name};
+        out.chosen = rule == nullptr && m.kind != MORTISE_MODULE_EMBEDDING;
+        if (rule != nullptr) out.node = rule->node;
+        if (two_lists_ && (ignored == nullptr) != (excluded == nullptr))
+            out.note = "only one of config.json and hf_quant_config.json has " + rule->text;
+        return out;
+    }
+    Setting all_;
+    std::vector<uint64_t> block_;
+    CacheCoding cache_;
+    Listed<Setting> layers_;
+    Rules ignore_, exclude_;
+    bool two_lists_ = false, calibrated_ = false;
+};
+
+}  // namespace
+
+MORTISE_PLUGIN("org.mortise.modelopt", "0.1.0", scheme_entry<ModelOpt>("modelopt"))
