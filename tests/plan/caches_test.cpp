@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <map>
 
 #include "base/file.h"
 #include "checkpoint/write.h"
@@ -159,6 +160,61 @@ TEST_F(ChangedCaches, ScalesUnderNamesThatWereRenamedOnceAreNotRenamedAgain) {
     const auto made = plan("checkpoint");
     ASSERT_TRUE(made) << to_string(made.error());
     EXPECT_EQ(tensor_of(**made, (*made)->plan().caches[0].k_scale), "model.layers.0.self_attn.attn.k_scale");
+}
+
+// The golden llama with q, k and v of each layer in one tensor, as some families keep them, and scales of the
+// cache under the names of projections that are not there.
+std::string fused_with_scales(const std::string& folder) {
+    fs::copy(golden("llama"), folder, fs::copy_options::recursive);
+    const std::string path = folder + "/model.safetensors";
+    fs::remove(path);
+    const auto from = checkpoint::open_native(golden("llama")).value();
+    const checkpoint::TensorReader reader(from.catalog);
+    std::map<std::string, std::vector<std::byte>> contents;
+    std::vector<checkpoint::NewTensor> tensors;
+    const std::vector<std::byte> one = {std::byte{0}, std::byte{0}, std::byte{0x80}, std::byte{0x3F}};
+    for (const checkpoint::TensorEntry& tensor : from.catalog.tensors()) {
+        const size_t at = tensor.name.find(".q_proj.weight");
+        const bool other = tensor.name.find(".k_proj.weight") != std::string::npos || tensor.name.find(".v_proj.weight") != std::string::npos;
+        if (other) continue;
+        std::string name = tensor.name;
+        Shape shape = tensor.shape;
+        std::vector<std::byte> bytes = reader.read_all(tensor).value();
+        if (at != std::string::npos) {
+            const std::string attention = name.substr(0, at);
+            for (const char* sister : {".k_proj.weight", ".v_proj.weight"}) {
+                const checkpoint::TensorEntry& more = *from.catalog.find(attention + sister);
+                const auto tail = reader.read_all(more).value();
+                bytes.insert(bytes.end(), tail.begin(), tail.end());
+                shape[0] += more.shape[0];
+            }
+            name = attention + ".qkv_proj.weight";
+            for (const char* scale : {".k_proj.k_scale", ".v_proj.v_scale"}) {
+                tensors.push_back({attention + scale, DType::f32, {}});
+                contents[attention + scale] = one;
+            }
+        }
+        tensors.push_back({name, tensor.dtype, shape});
+        contents[name] = std::move(bytes);
+    }
+    auto writer = checkpoint::SafetensorsWriter::create(path, tensors).value();
+    for (const auto& [name, bytes] : contents) EXPECT_TRUE(writer.write(name, 0, bytes));
+    EXPECT_TRUE(writer.close());
+    return folder;
+}
+
+TEST(Caches, KeepTheirScalesUnderProjectionsThatAreFusedOnDisk) {
+    const test::TempFolder root;
+    const std::string folder = fused_with_scales((fs::path(root.path()) / "m").string());
+    Options options;
+    const auto unused_ones = plan_of(folder, options);
+    ASSERT_TRUE(unused_ones) << to_string(unused_ones.error());
+    const uint64_t layers = (*unused_ones)->plan().caches.size();
+    EXPECT_EQ(unused((*unused_ones)->plan()), 2 * layers);
+    options.cache_dtype = "fp8_e4m3";
+    const auto used = plan_of(folder, options);
+    ASSERT_TRUE(used) << to_string(used.error());
+    EXPECT_EQ(tensor_of(**used, (*used)->plan().caches[0].k_scale), "model.layers.0.self_attn.k_proj.k_scale");
 }
 
 }  // namespace
