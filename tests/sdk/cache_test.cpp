@@ -102,6 +102,12 @@ TEST_F(CacheFieldsTest, AsksForNothingWhereTheProducerLeavesOutScalesOfOne) {
     EXPECT_EQ(ask(coding).n_fields, 2u) << "half of them is a loss all the same";
 }
 
+TEST_F(CacheFieldsTest, TakesFloatCachesWithoutScalesAsTheRecipesOfAConstantScaleOfOne) {
+    EXPECT_EQ(ask(cache_named("fp8")).n_fields, 0u);
+    EXPECT_EQ(ask(cache_named("nvfp4")).scale_divisor, 6) << "of the 1 that is not stored, too";
+    EXPECT_EQ(ask(cache_named("int8")).n_fields, 2u) << "integers have no such recipe";
+}
+
 TEST_F(CacheFieldsTest, AsksForTheSisterOfALoneScaleInItsSpelling) {
     scale("k_proj.k_scale");
     ask();

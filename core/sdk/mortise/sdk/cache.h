@@ -43,7 +43,9 @@ inline CacheCoding float4_cache(std::string rule) {
 }
 
 // Effect: the coding of this name in lower case: "fp8", "int8" or "nvfp4", with "_affine" where biases stand
-// beside the scales; "" and "none": not coded. Errors: Unsupported for another.
+// beside the scales; "" and "none": not coded. Float codes without any scale in the checkpoint were made under a
+// largest value of 448, by recipes that keep it constant and write no scale (ModelOpt's kv_fp8_cast,
+// kv_nvfp4_cast): a stored scale of 1. Errors: Unsupported for another.
 inline CacheCoding cache_named(const std::string& name) {
     const std::string rule = "the cache is " + name;
     const std::string kind = name.substr(0, name.find("_affine"));
@@ -52,6 +54,7 @@ inline CacheCoding cache_named(const std::string& name) {
                       : kind == "int8" ? int8_cache(rule)
                                        : float4_cache(rule);
     out.biases = kind != name;
+    out.may_lack = kind != "int8";
     if ((kind == "fp8" || kind == "int8" || kind == "nvfp4") && (!out.biases || name == kind + "_affine"))
         return out;
     throw Unsupported({.what = "this cache is not supported",
