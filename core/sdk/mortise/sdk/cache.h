@@ -44,7 +44,7 @@ inline CacheCoding float4_cache(std::string rule) {
 
 // Effect: the coding of this name in lower case: "fp8", "int8" or "nvfp4", with "_affine" where biases stand
 // beside the scales; "" and "none": not coded. Float codes without any scale in the checkpoint were made under a
-// largest value of 448, by recipes that keep it constant and write no scale (ModelOpt's kv_fp8_cast,
+// largest value of 448, by recipes that keep it constant and write no scale (NVIDIA's kv_fp8_cast,
 // kv_nvfp4_cast): a stored scale of 1. Errors: Unsupported for another.
 inline CacheCoding cache_named(const std::string& name) {
     const std::string rule = "the cache is " + name;
