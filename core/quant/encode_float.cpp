@@ -82,13 +82,14 @@ class Recipe {
     float coarse_ = 1;
 };
 
-// By default the second level puts the largest fine scale at the end of its type's range.
+// By default the second level puts the largest fine scale at the end of its type's range. One that divides is
+// llm-compressor's, which multiplies by a reciprocal (torch computes number / tensor so).
 void Recipe::set_coarse(uint64_t expert, double amax) {
     if (!levels_.coarse) return;
     auto largest = static_cast<float>(amax);
     auto reach = q_.second_divisor > 0 ? static_cast<float>(q_.second_divisor)
                                        : divisor_ * code_values(fine_slot_->encoding)[0x7E];  // 448 for e4m3
-    coarse_ = rounded(levels_.coarse->divide ? reach / largest : largest / reach);
+    coarse_ = rounded(levels_.coarse->divide ? rounded(1 / rounded(largest)) * reach : largest / reach);
     const Slot& slot = *rep_.slot(levels_.coarse->role);
     coarse_ = round_to(slot.encoding, coarse_);
     if (!std::isfinite(coarse_) || coarse_ == 0) coarse_ = 1;  // nothing to scale

@@ -92,16 +92,24 @@ Spec weights_of(const Module& m) {
     unsupported("there are no such weights in the format '" + m.format + "'", w, m.name);
 }
 
-// What a source holds already, in this dialect's words. The library names the format by the same rule.
-GroupText as_it_is(const mortise_spec& spec, const std::string& name) {
+// What a source holds already, in this dialect's words, under the name that the library would choose or
+// `wanted`.
+GroupText as_it_is(const mortise_spec& spec, const std::string& name, const std::string& wanted) {
     GroupText out{.weights = weights_as_they_are(spec, name),
                   .inputs = inputs_as_they_are(spec.activation, name)};
     const Coding& w = out.weights;
-    const bool exponents = w.scale_dtype == "torch.uint8";
-    out.format = w.type == "int" ? (out.inputs ? "int-quantized" : "pack-quantized")
-                 : w.bits == 4   ? (exponents ? "mxfp4-pack-quantized" : "nvfp4-pack-quantized")
-                 : exponents     ? "mxfp8-quantized"
-                                 : "float-quantized";
+    const bool exponents = w.scale_dtype == "torch.uint8", ints = w.type == "int";
+    out.format = ints          ? (out.inputs ? "int-quantized" : "pack-quantized")
+                 : w.bits == 4 ? (exponents ? "mxfp4-pack-quantized" : "nvfp4-pack-quantized")
+                 : exponents   ? "mxfp8-quantized"
+                               : "float-quantized";
+    if (ints && (wanted == "int-quantized" || wanted == "pack-quantized")) out.format = wanted;
+    if (!wanted.empty() && out.format != wanted)
+        throw Refused({.what = "weights change in another format",
+                       .subject = name,
+                       .expected = wanted,
+                       .found = out.format,
+                       .code = code::lossy});
     return out;
 }
 
@@ -163,42 +171,50 @@ class CompressedTensors : public Scheme {
       public:
         Writer(const Checkpoint& source, Options& options)
             : SchemeWriter(source), dtype_(options.take_dtype("compute")) {
-            for (const GroupText& each : presets())
+            std::vector<GroupText> all = presets();
+            if (const auto bits = static_cast<int64_t>(options.take_number('w', 0)); bits != 0) {
+                all.back().weights.bits = bits;
+                preset_ = all.back();
+            }
+            for (const GroupText& each : all)
                 if (options.take_flag(each.targets[0])) preset_ = each;
-            if (const auto bits = static_cast<int64_t>(options.take_number('w', 0)); bits != 0)
-                preset_ = GroupText{
-                    "pack-quantized", {.bits = bits, .strategy = "group", .group_size = 128}, {}, {}};
-            if (preset_) refine(*preset_, options);
+            for (const GroupText& each : all)
+                if (!floats_ && options.take_flag(each.format)) floats_ = each;
+            format_ = floats_ ? floats_->format : "";
+            const bool plain =
+                !quantization_of(source) && !source.config()["quantization"] && source.name_space().empty();
+            if (!floats_ && !preset_ && plain) floats_ = all.back();
+            for (std::optional<GroupText>* each : {&preset_, &floats_})
+                if (*each) refine(**each, options);
             options.finish(
-                "float-tensor, float-channel, float-block, float-group, int8, nvfp4, mxfp4, mxfp8, w1 to w8; "
-                "gN, channel, asym, weights (inputs stay as they are), compute=bf16, f16 or f32");
+                "a format's name, float-tensor, float-channel, float-block, float-group, int8, nvfp4, mxfp4, "
+                "mxfp8, "
+                "w1 to w8; gN, channel, asym, weights (inputs stay as they are), compute=bf16, f16 or f32");
         }
 
         void target(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
-            const std::string name = name_of(m);
-            std::optional<GroupText> form;
-            if (!preset_ && !is_plain(current)) form = as_it_is(current, name);
-            std::string why = "it is a float in the source";
-            if (preset_ && (m.kind != MORTISE_MODULE_LINEAR || m.experts != 1)) {
-                why = "embeddings, heads and stacks of experts stay floats";
-            } else if (preset_) {
-                form = preset_;
-                const int64_t size = form->weights.group_size;
+            const bool coded = !is_plain(current), linear = m.kind == MORTISE_MODULE_LINEAR && m.experts == 1;
+            std::optional<GroupText> form = preset_ ? preset_ : floats_;
+            std::string why =
+                form ? "embeddings, heads and stacks of experts stay floats" : "it is a float in the source";
+            if (!linear) form.reset();
+            if (form && form->weights.group_size > 0 &&
+                m.columns % static_cast<uint64_t>(form->weights.group_size) != 0) {
+                form.reset();
                 why = "the group does not divide the columns";
-                if (size > 0 && m.columns % static_cast<uint64_t>(size) != 0) form.reset();
             }
+            if (coded && !preset_ && m.experts == 1) form = as_it_is(current, name_of(m), format_);
             head_ = head_ || m.kind == MORTISE_MODULE_HEAD;
             if (form) return quantized(m, current, *form, target);
-            if (m.kind != MORTISE_MODULE_EMBEDDING) ignored_.push_back(name);
+            if (m.kind != MORTISE_MODULE_EMBEDDING) ignored_.push_back(name_of(m));
             keep_plain(m, current, target, why);
         }
 
         std::string config() override {
             // A head that is tied to floats has no tensors; the library must not look for codes.
-            const bool table = std::find(classes_.begin(), classes_.end(), "Embedding") != classes_.end();
-            if (!head_ && !table) ignored_.emplace_back("lm_head");
-            if (groups_.size() == 1) groups_[0].targets = classes_;
-            return groups_.empty() ? "" : groups_text("compressed-tensors", groups_, ignored_);
+            if (!head_ && !groups_.has("Embedding")) ignored_.emplace_back("lm_head");
+            return groups_.groups.empty() ? ""
+                                          : groups_text("compressed-tensors", groups_.written(), ignored_);
         }
 
       private:
@@ -221,14 +237,15 @@ class CompressedTensors : public Scheme {
                     .scale_dtype = e4m3},
                 mx4{.type = "float", .bits = 4, .strategy = "group", .group_size = 32, .scale_dtype = e8m0},
                 mx8{.type = "float", .strategy = "group", .group_size = 32, .scale_dtype = e8m0};
-            return {{"float-quantized", tensor, from_data(tensor), {"float-tensor"}},
-                    {"float-quantized", rows, from_data(tokens), {"float-channel"}},
+            return {{"float-quantized", rows, from_data(tokens), {"float-channel"}},
+                    {"float-quantized", tensor, from_data(tensor), {"float-tensor"}},
                     {"float-quantized", block, from_data(group), {"float-block"}},
                     {"float-quantized", group, from_data(tokens), {"float-group"}},
                     {"int-quantized", {.strategy = "channel"}, from_data({.strategy = "token"}), {"int8"}},
                     {"nvfp4-pack-quantized", nv4, from_data(nv4), {"nvfp4"}},
                     {"mxfp4-pack-quantized", mx4, from_data(mx4), {"mxfp4"}},
-                    {"mxfp8-quantized", mx8, from_data(mx8), {"mxfp8"}}};
+                    {"mxfp8-quantized", mx8, from_data(mx8), {"mxfp8"}},
+                    {"pack-quantized", {.bits = 4, .strategy = "group", .group_size = 128}, {}, {"w4"}}};
         }
 
         // Options that change a preset; where they have no place in it finish() refuses them.
@@ -266,7 +283,7 @@ class CompressedTensors : public Scheme {
                            {shape_of({m.columns})})
                     .columns = m.columns;
             keep_bias(spec, m, current);
-            remember(form, name, m.kind);
+            groups_.add(form, name, m.kind);
             write(target, std::move(spec), recipe_of(form.weights, encoding_of(dtype), name));
         }
 
@@ -283,23 +300,6 @@ class CompressedTensors : public Scheme {
             }
             for (const uint32_t role : {MORTISE_ROLE_SCALE2, MORTISE_ROLE_INPUT_SCALE2})
                 if (mortise_field* field = spec.find(role)) store_as(*field, MORTISE_DTYPE_F32);
-        }
-
-        void remember(const GroupText& form, const std::string& name, uint32_t kind) {
-            const auto same = [&](const GroupText& each) {
-                return each.format == form.format &&
-                       coding_text(each.weights, "") == coding_text(form.weights, "") &&
-                       (each.inputs ? coding_text(*each.inputs, "") : "") ==
-                           (form.inputs ? coding_text(*form.inputs, "") : "");
-            };
-            auto found = std::find_if(groups_.begin(), groups_.end(), same);
-            if (found == groups_.end()) {
-                found = groups_.insert(groups_.end(), form);
-                found->targets.clear();
-            }
-            found->targets.push_back(name);
-            const std::string type = kind == MORTISE_MODULE_EMBEDDING ? "Embedding" : "Linear";
-            if (std::find(classes_.begin(), classes_.end(), type) == classes_.end()) classes_.push_back(type);
         }
 
         static const mortise_field* field_of(const mortise_spec& spec, uint32_t role) {
@@ -330,9 +330,10 @@ class CompressedTensors : public Scheme {
         }
 
         uint32_t dtype_;
-        std::optional<GroupText> preset_;
-        std::vector<GroupText> groups_;
-        std::vector<std::string> ignored_, classes_;
+        std::optional<GroupText> preset_, floats_;  // of every linear; of those that are floats in the source
+        std::string format_;                        // of those that are not; "" = the one that fits
+        CodedGroups groups_;
+        std::vector<std::string> ignored_;
         bool head_ = false;
     };
 

@@ -113,13 +113,14 @@ TEST(Recipe, two_levels_that_multiply_follow_modelopt) {
     EXPECT_EQ(out.at<uint8_t>("scale", 2), 0x01);  // not zeros, too small
 }
 
-// compressed-tensors 0.19, quantization/utils/helpers.py: everything in the model's dtype up to the global scale.
+// compressed-tensors 0.19, quantization/utils/helpers.py: everything in the model's dtype up to the global scale,
+// which divides a number by a tensor: torch computes that as the tensor's reciprocal times the number.
 TEST(Recipe, two_levels_that_divide_follow_compressed_tensors) {
     auto w = weights(2);
     std::fill(w.begin(), w.begin() + 16, 0.0f);
     Quantizer q{.compute = MORTISE_ENCODING_BF16, .divisor = 6, .code_min = -6, .code_max = 6, .clamp = true};
     Written out = quantize(two_levels(true), q, w);
-    float whole = half(2688.0f / amax_of(w, 0, w.size()));
+    float whole = half(half(1.0f / half(amax_of(w, 0, w.size()))) * 2688.0f);
     EXPECT_EQ(out.at<float>("whole", 0), whole);
     EXPECT_EQ(decode_small(DType::f8_e4m3, out.at<uint8_t>("scale", 0)), 0.125f);  // zeros: the type's epsilon
     for (size_t g = 1; g < w.size() / 16; ++g) {

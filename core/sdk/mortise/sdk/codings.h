@@ -13,6 +13,11 @@
 
 namespace mortise::sdk {
 
+// Code of the host's table: weights would change.
+namespace code {
+inline constexpr uint32_t lossy = 2205;
+}
+
 // Errors: always Unsupported, saying what the coding is.
 [[noreturn]] inline void unsupported(std::string what, const Coding& coding, std::string subject) {
     throw Unsupported({.what = std::move(what),
@@ -101,12 +106,13 @@ inline std::optional<Coding> inputs_as_they_are(const mortise_activation& rule, 
     const bool own =
         rule.exponent_rule == MORTISE_EXPONENT_NONE || rule.exponent_rule == MORTISE_EXPONENT_BUMP;
     if (own && rule.second_level != 1) return in;
-    throw Unsupported({.what = "inputs are quantized by a rule that this dialect does not have",
-                       .subject = name,
-                       .fix = "name a format, with the option 'weights' to leave inputs as they are"});
+    throw Refused({.what = "inputs are quantized by a rule that no coding of groups says",
+                   .subject = name,
+                   .fix = "name a format, with the option 'weights' to leave inputs as they are",
+                   .code = code::lossy});
 }
 
-// Effect: the coding that weights have as they are. Errors: Unsupported when it has none.
+// Effect: the coding that weights have as they are. Errors: Refused as lossy when it has none.
 inline Coding weights_as_they_are(const mortise_spec& spec, const std::string& name) {
     const mortise_level* scale = nullptr;
     const mortise_field* field = nullptr;
@@ -119,20 +125,25 @@ inline Coding weights_as_they_are(const mortise_spec& spec, const std::string& n
     }
     const bool ints = spec.encoding >= MORTISE_ENCODING_UNSIGNED && spec.encoding <= MORTISE_ENCODING_TWOS;
     const bool fp4 = spec.encoding == MORTISE_ENCODING_E2M1;
-    if (scale == nullptr || field == nullptr || scale->flat != 0 || spec.offset_kind == 3 ||
-        (ints && spec.n_levels != 1) || !(ints || fp4 || spec.encoding == MORTISE_ENCODING_E4M3))
-        throw Unsupported({.what = "no coding of groups says such weights as they are",
-                           .subject = name,
-                           .fix = "name the format that they are to be quantized to"});
+    const bool exponents = field != nullptr && field->encoding == MORTISE_ENCODING_E8M0,
+               two = fp4 && !exponents;
+    const uint64_t size = scale == nullptr || scale->column_group >= spec.columns ? 0 : scale->column_group;
+    if (scale == nullptr || scale->flat != 0 || spec.offset_kind == 3 || spec.n_levels != (two ? 2u : 1u) ||
+        (size != 0 && spec.columns % size != 0 && scale->row_group == 1) ||
+        (two && scale->column_group != 16) || (exponents && scale->column_group != 32) ||
+        !(ints || fp4 || spec.encoding == MORTISE_ENCODING_E4M3))
+        throw Refused({.what = "no coding of groups says such weights as they are",
+                       .subject = name,
+                       .fix = "name the format that they are to be quantized to",
+                       .code = code::lossy});
     Coding w{.type = ints ? "int" : "float", .bits = spec.bits};
     const uint64_t rows = scale->row_group >= spec.rows ? 0 : scale->row_group;
-    const uint64_t columns = scale->column_group >= spec.columns ? 0 : scale->column_group;
     const bool by_row = rows == 1 || scale->n_row_splits != 0;
-    w.strategy = by_row && columns == 0      ? "channel"
-                 : rows == 0 && columns == 0 ? "tensor"
-                 : by_row                    ? "group"
-                                             : "block";
-    if (w.strategy == "group") w.group_size = static_cast<int64_t>(columns);
+    w.strategy = by_row && size == 0      ? "channel"
+                 : rows == 0 && size == 0 ? "tensor"
+                 : by_row                 ? "group"
+                                          : "block";
+    if (w.strategy == "group") w.group_size = static_cast<int64_t>(size);
     if (w.strategy == "block")
         w.block = {static_cast<int64_t>(scale->row_group), static_cast<int64_t>(scale->column_group)};
     const double middle =
@@ -140,7 +151,7 @@ inline Coding weights_as_they_are(const mortise_spec& spec, const std::string& n
     const double offset = spec.offset_kind == 1 ? spec.offset_constant : 0;
     w.symmetric = !ints || (spec.offset_kind < 2 && offset == middle);
     if (ordered) w.order = "group";
-    if (field->encoding == MORTISE_ENCODING_E8M0) {
+    if (exponents) {
         w.scale_dtype = "torch.uint8";
     } else if (fp4) {
         w.strategy = "tensor_group";

@@ -235,6 +235,36 @@ struct GroupText {
     std::optional<Coding> inputs;
     std::vector<std::string> targets = {"Linear"};
 };
+// Groups as modules are written one after the other: those of one coding make a group.
+struct CodedGroups {
+    std::vector<GroupText> groups;  // targets: the names of their modules
+    std::vector<std::string> classes;
+
+    void add(const GroupText& form, const std::string& module, uint32_t kind) {
+        const auto text = [](const GroupText& each) {
+            return each.format + coding_text(each.weights, "") +
+                   (each.inputs ? coding_text(*each.inputs, "") : "");
+        };
+        const auto same = [&](const GroupText& each) { return text(each) == text(form); };
+        auto found = std::find_if(groups.begin(), groups.end(), same);
+        if (found == groups.end()) {
+            found = groups.insert(groups.end(), form);
+            found->targets.clear();
+        }
+        found->targets.push_back(module);
+        const char* type = kind == MORTISE_MODULE_EMBEDDING ? "Embedding" : "Linear";
+        if (!has(type)) classes.emplace_back(type);
+    }
+    bool has(std::string_view type) const {
+        return std::find(classes.begin(), classes.end(), type) != classes.end();
+    }
+    // Effect: what the config says: a single group targets classes, several target names.
+    std::vector<GroupText> written() const {
+        std::vector<GroupText> out = groups;
+        if (out.size() == 1) out[0].targets = classes;
+        return out;
+    }
+};
 // Effect: a whole config of these groups, with these modules ignored. Requires: at least one group.
 inline std::string groups_text(const std::string& method, const std::vector<GroupText>& groups,
                                const std::vector<std::string>& ignored) {
