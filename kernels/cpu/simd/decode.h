@@ -10,6 +10,12 @@ namespace {
 template <Kind K>
 struct Decoder;
 
+// A column's place among those of one call, as a type: what it indexes stays in registers.
+template <int J>
+struct Column {
+    static constexpr int j = J;
+};
+
 template <>
 struct Decoder<Kind::f32> {
     static constexpr int step = 4;  // columns of one call
@@ -65,19 +71,40 @@ template <>
 struct Decoder<Kind::code4> {
     static constexpr int step = 8;
     explicit Decoder(const Packing& packing) : table(make_table(packing.table)) {}
-    void operator()(const uint8_t* p, F (&w)[step]) const {
+    // One column after the other: eight at once would not fit the registers of every level.
+    template <class Use>
+    void each(const uint8_t* p, Use use) const {
         const I eight = in_register(load_bits(p));
-        w[0] = look_up<0>(table, eight);
-        w[1] = look_up<8>(table, eight);
-        w[2] = look_up<16>(table, eight);
-        w[3] = look_up<24>(table, eight);
-        w[4] = look_up<4>(table, eight);
-        w[5] = look_up<12>(table, eight);
-        w[6] = look_up<20>(table, eight);
-        w[7] = look_up<28>(table, eight);
+        use(Column<0>(), look_up<0>(table, eight));
+        use(Column<1>(), look_up<8>(table, eight));
+        use(Column<2>(), look_up<16>(table, eight));
+        use(Column<3>(), look_up<24>(table, eight));
+        use(Column<4>(), look_up<4>(table, eight));
+        use(Column<5>(), look_up<12>(table, eight));
+        use(Column<6>(), look_up<20>(table, eight));
+        use(Column<7>(), look_up<28>(table, eight));
+    }
+    void operator()(const uint8_t* p, F (&w)[step]) const {
+        each(p, [&](auto column, F value) { w[column.j] = value; });
     }
     Table table;
 };
+
+// Effect: use(Column<j>(), w) for each column of one call.
+template <Kind K, class Use>
+inline void decode_each(const Decoder<K>& decoder, const uint8_t* p, Use use) {
+    if constexpr (K == Kind::code4) {
+        decoder.each(p, use);
+    } else {
+        F w[Decoder<K>::step];
+        decoder(p, w);
+        static_assert(Decoder<K>::step == 4);
+        use(Column<0>(), w[0]);
+        use(Column<1>(), w[1]);
+        use(Column<2>(), w[2]);
+        use(Column<3>(), w[3]);
+    }
+}
 
 // Bytes that one call of a decoder takes.
 template <Kind K>

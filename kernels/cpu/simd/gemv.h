@@ -21,11 +21,10 @@ inline void stretch(const Decoder<K>& decoder, const uint8_t* codes, const float
     }
     for (uint64_t k = 0; k < columns; k += step, codes += step_bytes<K>, x += step) {
         for (uint64_t b = 0; b < step_bytes<K>; b += 64) prefetch(codes + stretch_bytes + b);
-        F w[step];
-        decoder(codes, w);
-        for (int j = 0; j < step; j++) {
-            for (int t = 0; t < Rows; t++) acc[t][j % chains] = fma(w[j], set(x[t * stride + j]), acc[t][j % chains]);
-        }
+        decode_each<K>(decoder, codes, [&](auto column, F w) {
+            constexpr int j = column.j, chain = j % chains;
+            for (int t = 0; t < Rows; t++) acc[t][chain] = fma(w, set(x[t * stride + j]), acc[t][chain]);
+        });
     }
     for (int t = 0; t < Rows; t++) {
         F all = acc[t][0];
