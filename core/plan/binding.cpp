@@ -39,6 +39,17 @@ class Binder {
     std::string reasons_;  // of the last best() that found nothing
 };
 
+// The spec of a part. Those of experts may differ in what their tensors are stored as: all of it is accepted then.
+quant::QuantSpec spec_of(const LoadPlan& plan, const PartPlan& part) {
+    quant::QuantSpec spec = plan.sources[part.sources[0]].result();
+    for (uint32_t id : part.sources)
+        for (quant::Field& field : spec.fields)
+            if (const quant::Field* own = plan.sources[id].result().find(field.role))
+                for (DType dtype : own->dtypes)
+                    if (!field.accepts(dtype)) field.dtypes.push_back(dtype);
+    return spec;
+}
+
 uint64_t rank_width(const LoadPlan& plan, uint32_t value) { return plan.tree.widths[value]; }
 
 uint32_t flags_of(const CachePlan& cache) {
@@ -55,10 +66,12 @@ std::shared_ptr<const KernelProblem> Binder::problem_of(const Want& want) const 
     std::vector<uint64_t> inputs, outputs;
     for (uint32_t value : op.inputs) inputs.push_back(rank_width(plan_, value));
     for (uint32_t value : want.outputs) outputs.push_back(rank_width(plan_, value));
+    std::vector<quant::QuantSpec> specs;
+    for (uint32_t id : want.parts) specs.push_back(spec_of(plan_, plan_.parts[id]));
     std::vector<ProblemPart> parts;
     for (uint32_t id : want.parts) {
         const PartPlan& part = plan_.parts[id];
-        parts.push_back({&plan_.sources[part.sources[0]].result(), part.experts, part.n_rows, part.n_columns, part.first_row,
+        parts.push_back({&specs[parts.size()], part.experts, part.n_rows, part.n_columns, part.first_row,
                          part.first_column, part.has_bias});
     }
     ProblemFacts facts{.activations = options_.activations, .max_rows = plan_.max_rows, .threads = options_.threads};

@@ -105,12 +105,13 @@ uint32_t find_source(Resolver& r, const ModuleQuery& query) {
         return none;
     }
     const auto& tensors = r.catalog().tensors();
-    for (const quant::Field& field : source->spec.fields) {
+    for (quant::Field& field : source->spec.fields) {
         const checkpoint::TensorEntry* tensor = r.catalog().find(field.tensor);
         source->tensors.push_back(tensor ? static_cast<uint32_t>(tensor - tensors.data()) : none);
         if (tensor) {
             r.used[source->tensors.back()] = true;
             check_field(r, *source, field, *tensor);
+            field.dtypes = {tensor->dtype};  // what is, of all that would be accepted: kernels may rely on it
         } else if (!field.has(MORTISE_FIELD_OPTIONAL) && !field.has(MORTISE_FIELD_DROP_IF_ZERO) &&
                    field.role != MORTISE_ROLE_UNUSED) {
             r.problems.add(Problem{.code = Code::tensor_missing,
