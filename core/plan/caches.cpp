@@ -245,19 +245,34 @@ void check_scales(Resolver& r, const CachePlan& cache, const Wanted& want) {
         r.plan.cache_default = true;
 }
 
-// A number that one attention has and another lacks was lost on the way.
-void check_all_alike(Resolver& r) {
-    const auto slots = [](const CachePlan& c) {
-        return std::array{c.k_scale, c.v_scale, c.k_bias, c.v_bias, c.k_zero, c.v_zero, c.q_scale};
-    };
-    constexpr std::array names = {"k_scale", "v_scale", "k_bias", "v_bias", "k_zero_point", "v_zero_point", "q_scale"};
-    for (size_t i = 0; i < names.size(); ++i) {
-        const CachePlan *with = nullptr, *without = nullptr;
-        for (const CachePlan& cache : r.plan.caches) (slots(cache)[i] == none ? without : with) = &cache;
-        if (!with || !without || with->encoding != without->encoding) continue;
+constexpr std::array number_names = {"k_scale", "v_scale", "q_scale", "k_bias", "v_bias", "k_zero_point", "v_zero_point"};
+
+// Which of number_names the checkpoint has for an attention.
+struct Present {
+    std::string attention;
+    std::array<bool, number_names.size()> has{};
+};
+
+Present present_of(const Resolver& r, const std::string& attention, const CacheAnswer& answer) {
+    Present out{r.names.on_disk(attention).name};
+    for (const CacheField& each : answer.fields) {
+        const bool zero = each.field.role == MORTISE_ROLE_ZERO_POINT;
+        const size_t at = std::string_view("kvqKV").find(each.letter);
+        if (at == std::string_view::npos || (zero && at > 1)) continue;
+        out.has[zero ? at + 5 : at] = true;
+    }
+    return out;
+}
+
+// A number that one attention has and another lacks was lost on the way, used or not.
+void check_all_alike(Resolver& r, const std::vector<Present>& all) {
+    for (size_t i = 0; i < number_names.size(); ++i) {
+        const Present *with = nullptr, *without = nullptr;
+        for (const Present& each : all) (each.has[i] ? with : without) = &each;
+        if (!with || !without) continue;
         r.problems.add(Problem{.code = Code::companion_partial,
                                .what = "a number of the KV cache is present for some attentions only",
-                               .tensor = r.names.on_disk(without->attention).name + "." + names[i],
+                               .tensor = without->attention + "." + number_names[i],
                                .expected = "as in " + with->attention,
                                .found = "no such tensor"});
     }
@@ -273,6 +288,7 @@ uint64_t CachePlan::row_bytes(uint64_t width) const {
 }
 
 void resolve_caches(Resolver& r) {
+    std::vector<Present> present;
     for (uint32_t o = 0; o < r.plan.tree.ops.size(); ++o) {
         const model::Op& op = r.plan.tree.ops[o];
         if (op.kind != MORTISE_OP_ATTENTION) continue;
@@ -284,6 +300,7 @@ void resolve_caches(Resolver& r) {
             r.problems.add(answer.error());
             continue;
         }
+        present.push_back(present_of(r, op.name, *answer));
         const auto want = wanted(r, *answer);
         if (!want) return r.problems.add(unknown_dtype(r.options.cache_dtype));
         // What cannot be shared out is reported with the weights that cannot.
@@ -302,7 +319,7 @@ void resolve_caches(Resolver& r) {
         check_scales(r, cache, *want);
         r.plan.caches.push_back(std::move(cache));
     }
-    check_all_alike(r);
+    check_all_alike(r, present);
     if (r.plan.cache_default)
         r.plan.notes.push_back("the checkpoint has no scales for a KV cache of kind " +
                                std::string(kind_name(r.plan.caches.front().encoding, false)) +

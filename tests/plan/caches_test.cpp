@@ -164,7 +164,8 @@ TEST_F(ChangedCaches, ScalesUnderNamesThatWereRenamedOnceAreNotRenamedAgain) {
 
 // The golden llama with q, k and v of each layer in one tensor, as some families keep them, and scales of the
 // cache under the names of projections that are not there.
-std::string fused_with_scales(const std::string& folder) {
+// `only`: layers whose name has this; "" = all.
+std::string fused_with_scales(const std::string& folder, const std::string& only = {}) {
     fs::copy(golden("llama"), folder, fs::copy_options::recursive);
     const std::string path = folder + "/model.safetensors";
     fs::remove(path);
@@ -190,6 +191,7 @@ std::string fused_with_scales(const std::string& folder) {
             }
             name = attention + ".qkv_proj.weight";
             for (const char* scale : {".k_proj.k_scale", ".v_proj.v_scale"}) {
+                if (attention.find(only) == std::string::npos) continue;
                 tensors.push_back({attention + scale, DType::f32, {}});
                 contents[attention + scale] = one;
             }
@@ -203,6 +205,14 @@ std::string fused_with_scales(const std::string& folder) {
     return folder;
 }
 
+TEST(Caches, NoticeScalesThatOneLayerLacksAltogether) {
+    const test::TempFolder root;
+    const std::string folder = fused_with_scales((fs::path(root.path()) / "m").string(), "layers.0.");
+    const auto made = plan_of(folder);
+    ASSERT_FALSE(made) << "although nothing uses them";
+    EXPECT_EQ(made.error().code(), Code::companion_partial) << to_string(made.error());
+}
+
 TEST(Caches, KeepTheirScalesUnderProjectionsThatAreFusedOnDisk) {
     const test::TempFolder root;
     const std::string folder = fused_with_scales((fs::path(root.path()) / "m").string());
@@ -210,6 +220,7 @@ TEST(Caches, KeepTheirScalesUnderProjectionsThatAreFusedOnDisk) {
     const auto unused_ones = plan_of(folder, options);
     ASSERT_TRUE(unused_ones) << to_string(unused_ones.error());
     const uint64_t layers = (*unused_ones)->plan().caches.size();
+    ASSERT_GT(layers, 1u);
     EXPECT_EQ(unused((*unused_ones)->plan()), 2 * layers);
     options.cache_dtype = "fp8_e4m3";
     const auto used = plan_of(folder, options);
