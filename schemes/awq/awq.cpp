@@ -8,7 +8,6 @@
 namespace {
 
 using namespace mortise::sdk;
-
 using Packing = IntGroups::Packing;
 
 Config config_of(const Checkpoint& checkpoint) {
@@ -41,8 +40,7 @@ class Awq : public Scheme {
         if (q.first_of<int64_t>({"bits", "w_bit"}).value_or(4) != 4)
             throw Unsupported({.what = "only 4 bits are supported", .node = q.node()});
         group_ = q.first_of<int64_t>({"group_size", "q_group_size"}).value_or(128);
-        if (group_ == 0 || group_ < -1)
-            throw Refused({.what = "group_size is out of range", .node = q.node()});
+        if (group_ == 0 || group_ < -1) throw Refused({.what = "group_size out of range", .node = q.node()});
         zeros_ = q.get<bool>("zero_point", !q.get<bool>("sym", false));
         skip_ = Rules(q["modules_to_not_convert"], "modules_to_not_convert", any_component);
     }
@@ -88,12 +86,11 @@ class Awq : public Scheme {
 
       private:
         IntGroups form_of(const mortise_module& m) const {
-            return {
-                .packing = Packing::rows_even_first, .rows = m.rows, .columns = m.columns, .group = group_};
+            return {Packing::rows_even_first, m.rows, m.columns, group_};
         }
         void consider(const mortise_module& m, const mortise_spec& current) override {
-            if (group_ == 0 && m.kind == MORTISE_MODULE_LINEAR && !is_plain(current)) group_ = column_group_of(current);
-            if (group_ == 0 && m.kind == MORTISE_MODULE_LINEAR) group_ = 128;
+            const uint64_t own = is_plain(current) ? 0 : column_group_of(current);
+            if (group_ == 0 && m.kind == MORTISE_MODULE_LINEAR) group_ = own != 0 ? own : 128;
         }
         std::string why_plain(const mortise_module& m) const override {
             return form_of(m).fits() && m.columns % group_ == 0 ? "" : "it fills no words or groups";

@@ -47,6 +47,7 @@ TEST_F(Fp8Block, RoundsTheGridOfScalesUpWhereTheLastBlocksAreShort) {
     EXPECT_TRUE(scale.accepts(std::vector<int64_t>{2, 3}));
     EXPECT_FALSE(scale.accepts(std::vector<int64_t>{1, 2}));
     EXPECT_FALSE(scale.accepts(std::vector<int64_t>{3, 2})) << "never transposed";
+    EXPECT_FALSE(scale.accepts(std::vector<int64_t>{3})) << "never squeezed blindly";
 }
 
 TEST_F(Fp8Block, TakesTheBlockFromTheConfigAndNotFromTheShapes) {

@@ -130,6 +130,24 @@ TEST_F(Fp8Tensor, AsksForTheScalesOfACacheThatTheConfigNames) {
     EXPECT_EQ(Opened("fp8_tensor").cache("l.0.self_attn", 2).n_fields, 0u);
 }
 
+TEST_F(Fp8Tensor, FindsCacheScalesUnderTheirOldNames) {
+    host.file("config.json", config("static"));
+    host.tensor("l.0.self_attn.kv_scale", MORTISE_DTYPE_F32, {1});
+    for (const char* name : {"l.1.self_attn.qkqkv_proj.k_scale", "l.1.self_attn.qkqkv_proj.v_scale"}) host.tensor(name, MORTISE_DTYPE_F32, {});
+    Opened opened("fp8_tensor");
+    EXPECT_EQ(opened.cache("l.0.self_attn", 2).n_fields, 2u) << "one for both";
+    EXPECT_EQ(opened.cache("l.1.self_attn", 2).n_fields, 2u);
+}
+
+TEST_F(Fp8Tensor, AsksForTheSisterOfALoneCacheScale) {
+    host.file("config.json", config("static"));
+    host.tensor("l.0.self_attn.k_proj.k_scale", MORTISE_DTYPE_F32, {1});
+    Opened opened("fp8_tensor");
+    const mortise_cache_answer answer = opened.cache("l.0.self_attn", 2);
+    ASSERT_EQ(answer.n_fields, 2u);
+    EXPECT_EQ(copy(answer.fields[1].tensor), "l.0.self_attn.v_proj.v_scale");
+}
+
 TEST_F(Fp8Tensor, WritesWhatItReads) {
     host.file("config.json", "{}");
     mortise_spec current{};

@@ -43,23 +43,23 @@ class CheckGuards(unittest.TestCase):
         return done.returncode, done.stdout + done.stderr
 
     def test_a_guard_that_its_test_holds_passes(self):
-        code, said = self.check("file = guarded.txt\nline = the guard\nbuild = plugin\ntest = test_x:A.Trap\n")
+        code, said = self.check("file = guarded.txt\nline = the guard\nbuild = plugin test_x\ntest = test_x:A.Trap\n")
         self.assertEqual((code, said.splitlines()[-1]), (0, "1 passed, 0 failed"), said)
 
     def test_a_guard_that_no_test_holds_is_named(self):
-        code, said = self.check("file = guarded.txt\nline = the guard\nbuild = plugin\ntest = test_x:Nothing\n")
+        code, said = self.check("file = guarded.txt\nline = the guard\nbuild = plugin test_x\ntest = test_x:Nothing\n")
         self.assertEqual(code, 1)
         self.assertIn("passes without the guard", said)
 
     def test_a_line_that_is_not_there_once_is_named(self):
         for line in ("no such", "st"):
-            code, said = self.check(f"file = guarded.txt\nline = {line}\nbuild = plugin\ntest = test_x:A.Trap\n")
+            code, said = self.check(f"file = guarded.txt\nline = {line}\nbuild = plugin test_x\ntest = test_x:A.Trap\n")
             self.assertEqual(code, 1)
             self.assertIn("lines of guarded.txt", said)
 
     def test_a_tree_that_does_not_build_is_no_proof(self):
         code, said = self.check(
-            "file = guarded.txt\nline = the guard\nbecomes = broken\nbuild = plugin\ntest = test_x:A.Trap\n")
+            "file = guarded.txt\nline = the guard\nbecomes = broken\nbuild = plugin test_x\ntest = test_x:A.Trap\n")
         self.assertEqual(code, 1)
         self.assertIn("does not build", said)
 
