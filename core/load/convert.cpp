@@ -69,7 +69,7 @@ class Converter {
     std::vector<Job> jobs_;
     std::vector<VectorJob> vectors_;
     std::vector<Shard> shards_;
-    std::string quantization_;    // JSON of quantization_config
+    NewQuantization quantization_;
     DType float_dtype_{};         // of plain weights written; 0 = as the source
     ConvertReport report_;
     std::map<std::string, float> shared_amax_;
@@ -99,7 +99,8 @@ Status Converter::prepare(registry::Registry& registry) {
     MORTISE_TRY(auto writer, plan::DialectWriter::open(*chosen.table, chosen.id, planned_.view(), options_.parameters));
     for (uint32_t s = 0; s < plan_.sources.size(); ++s)
         if (plan_.sources[s].kind != 0 && !plan_.sources[s].dropped) MORTISE_CHECK(add_job(writer, s));
-    MORTISE_TRY(quantization_, writer.config());
+    MORTISE_TRY(quantization_.text, writer.config());
+    quantization_.copy = writer.config_copy();
     MORTISE_CHECK(choose_vector_dtypes());
     lay_out_shards();
     uint64_t cache_scales = 0;

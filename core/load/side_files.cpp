@@ -44,7 +44,7 @@ std::string_view dtype_word(DType dtype) {
     return dtype == DType::bf16 ? "bfloat16" : dtype == DType::f16 ? "float16" : dtype == DType::f32 ? "float32" : "";
 }
 
-std::string new_config(const json::Node& root, const std::string& quantization, DType floats) {
+std::string new_config(const json::Node& root, const NewQuantization& quantization, DType floats) {
     json::Writer w(2);
     w.begin_object();
     const std::string_view word = dtype_word(floats);
@@ -59,7 +59,10 @@ std::string new_config(const json::Node& root, const std::string& quantization, 
         else copy_value(w, *root.items()[i]);
     }
     if (!has_dtype && !word.empty()) w.key("torch_dtype").value(word);
-    if (!quantization.empty()) w.key("quantization_config").raw(quantization);
+    if (!quantization.text.empty()) {
+        if (!quantization.copy.empty()) w.key(quantization.copy).raw(quantization.text);
+        w.key("quantization_config").raw(quantization.text);
+    }
     w.end_object();
     return w.take() + "\n";
 }
@@ -90,7 +93,7 @@ Status write_index(const std::string& folder, const std::map<std::string, std::s
     return write_atomically(folder + "/model.safetensors.index.json", w.take() + "\n");
 }
 
-Status write_side_files(const checkpoint::Checkpoint& source, const std::string& folder, const std::string& quantization, DType floats) {
+Status write_side_files(const checkpoint::Checkpoint& source, const std::string& folder, const NewQuantization& quantization, DType floats) {
     MORTISE_TRY(const json::Document* config, source.document("config.json"));
     MORTISE_CHECK(write_atomically(folder + "/config.json", new_config(config->root(), quantization, floats)));
     for (const char* name : copied) {

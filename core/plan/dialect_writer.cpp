@@ -99,4 +99,8 @@ Result<std::string> DialectWriter::config() {
     return text;
 }
 
+std::string DialectWriter::config_copy() const {
+    return MORTISE_HAS(table_, mortise_scheme_v1, config_copy) ? copy(table_->config_copy) : std::string();
+}
+
 }  // namespace mortise::plan

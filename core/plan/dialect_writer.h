@@ -29,6 +29,8 @@ class DialectWriter {
     Result<Target> target(const Source& source, const std::string& name);
     // JSON of the quantization_config member; empty = none. After the last target().
     Result<std::string> config();
+    // Another member of config.json that repeats it; empty = none.
+    std::string config_copy() const;
 
   private:
     DialectWriter(const mortise_scheme_v1& table, std::string id) : table_(&table), id_(std::move(id)) {}

@@ -117,6 +117,10 @@ Status PartReader::Rep::bind_table() {
         cast_scale = scale.front();
     }
     if (spec.encoding != MORTISE_ENCODING_LOOKUP) return {};
+    if (!spec.table.empty()) {
+        table = spec.table;
+        return {};
+    }
     const Field& field = *spec.find(MORTISE_ROLE_TABLE);
     if (!sources[MORTISE_ROLE_TABLE].present()) return missing(field);
     MORTISE_TRY(table, read_floats(field, sources[MORTISE_ROLE_TABLE], 0, {}, 0, 0));

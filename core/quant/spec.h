@@ -111,6 +111,7 @@ struct QuantSpec {
     uint32_t cast_encoding = 0;
     uint32_t rotation_block = 0;
     double rotation_factor = 1;
+    std::vector<float> table;  // values of LOOKUP codes when no TABLE field holds them
 
     // Float weights without scales, offset and table: nothing was quantized.
     bool is_plain() const;

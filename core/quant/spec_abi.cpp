@@ -189,6 +189,9 @@ Result<QuantSpec> from_abi(const mortise_spec& spec) {
     if (MORTISE_HAS(&spec, mortise_spec, scale_addend)) out.scale_addend = spec.scale_addend;
     if (MORTISE_HAS(&spec, mortise_spec, activation_ties)) out.activation.ties_to_zero = spec.activation_ties == 1;
     if (MORTISE_HAS(&spec, mortise_spec, activation_amax_ceiling)) out.activation.amax_ceiling = spec.activation_amax_ceiling;
+    if (MORTISE_HAS(&spec, mortise_spec, table) && spec.table && bad.limit(spec.n_table, 256, "length of the table")) {
+        out.table.assign(spec.table, spec.table + spec.n_table);
+    }
     MORTISE_CHECK(std::move(bad.problems).status());
     MORTISE_CHECK(validate(out));
     return out;
@@ -224,6 +227,8 @@ AbiSpec::AbiSpec(QuantSpec spec) : spec_(std::move(spec)) {
     abi_.rotation_factor = spec_.rotation_factor;
     abi_.scale_addend = spec_.scale_addend;
     abi_.activation_ties = spec_.activation.ties_to_zero;
+    abi_.n_table = spec_.table.size();
+    abi_.table = spec_.table.empty() ? nullptr : spec_.table.data();
     abi_.activation_amax_ceiling = spec_.activation.amax_ceiling;
 }
 

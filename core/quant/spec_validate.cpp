@@ -39,6 +39,7 @@ struct Checker {
     void level(const Level& l, const std::string& what);
     void offset();
     void codes();
+    void table();
     void activation();
     void input();
 };
@@ -147,7 +148,7 @@ void Checker::codes() {
     const Field* f = spec.find(MORTISE_ROLE_CODES);
     if (!f) return bad("no field holds the codes");
     if (f->extent != spec.extent) bad("extent of the codes is not the extent of the spec", f->tensor);
-    if (spec.encoding == MORTISE_ENCODING_LOOKUP && !spec.find(MORTISE_ROLE_TABLE)) bad("lookup codes without a table");
+    table();
     const Field* scale = spec.find(MORTISE_ROLE_SCALE);
     if (scale && scale->encoding == MORTISE_ENCODING_LOOKUP && !spec.find(MORTISE_ROLE_SCALE_TABLE)) {
         bad("lookup scales without a table", scale->tensor);
@@ -158,6 +159,20 @@ void Checker::codes() {
     if (wide && !spec.is_plain()) bad("plain weights take no scale and no offset", f->tensor);
     if (spec.encoding == MORTISE_ENCODING_E8M0) bad("codes cannot be exponents", f->tensor);
     if (spec.levels.size() > 3) bad("more than three scale levels");
+}
+
+// Lookup codes have one table: a field, or constants of the dialect.
+void Checker::table() {
+    bool lookup = spec.encoding == MORTISE_ENCODING_LOOKUP, field = spec.find(MORTISE_ROLE_TABLE) != nullptr;
+    if (lookup && !field && spec.table.empty()) bad("lookup codes without a table");
+    if (spec.table.empty()) return;
+    if (!lookup || field) bad("a constant table beside another meaning of the codes");
+    if (spec.bits <= 8 && spec.table.size() != size_t{1} << spec.bits) {
+        bad("the constant table does not have a value for each code", {}, fmt::format("{}", spec.table.size()));
+    }
+    for (float value : spec.table) {
+        if (!std::isfinite(value)) return bad("a value of the constant table is not finite");
+    }
 }
 
 void Checker::activation() {

@@ -98,8 +98,19 @@ constexpr Encoding encodings[] = {
               {2, 128 * 8, {{1, 32, 8}, {32, 4, 2}, {128, 2, 256}}}),
      {MORTISE_ENCODING_TWOS, 16, {8, 192 * 8, {{1, 16, 8}}}, {}},
      half(256, 208)},
+    {"iq4_nl", 32, 18, codes_of(MORTISE_ENCODING_LOOKUP, split_16(2)), half(32, 0)},
+    // scales less 32: nibbles of 4 bytes and pairs of 2
+    {"iq4_xs",
+     256,
+     136,
+     codes_of(MORTISE_ENCODING_LOOKUP, {4, 8 * 8, {{1, 16, 8}, {16, 2, 4}, {32, 8, 128}}}),
+     {centred, 32, {4, 4 * 8, {{1, 8, 4}}}, {2, 2 * 8, {{1, 8, 2}}}},
+     half(256, 0)},
     {"mxfp4", 32, 17, codes_of(MORTISE_ENCODING_E2M1, split_16(1)), {MORTISE_ENCODING_E8M0, 32, {8, 0}, {}}},
 };
+// Values of "iq4_nl" and "iq4_xs" codes.
+constexpr float uneven[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
 // One spec over blocks: all of its fields lie in one tensor of bytes.
 class Blocks {
   public:
@@ -110,6 +121,10 @@ class Blocks {
         stored_ = m.experts > 1 ? shape_of({m.experts, m.rows, row}) : shape_of({m.rows, row});
         const Element& codes = encoding.codes;
         put(spec_.codes(tensor, codes.encoding, codes.bits(), {MORTISE_DTYPE_U8}, {stored_}), codes);
+        if (codes.encoding == MORTISE_ENCODING_LOOKUP) {
+            spec_->n_table = std::size(uneven);
+            spec_->table = uneven;
+        }
         if (encoding.scale2.group != 0) add_level(MORTISE_ROLE_SCALE2, encoding.scale2);
         add_level(MORTISE_ROLE_SCALE, encoding.scale);
         if (encoding.minimum.group != 0) add_minima();

@@ -58,6 +58,7 @@ Config config_of(const Checkpoint& checkpoint) { return quantization_of(checkpoi
 struct Settings {
     int64_t bits = 4, group = 128;
     bool symmetric = true, act_order = false;
+    bool operator==(const Settings&) const = default;
 
     void read(const Config& from) {
         bits = from.first_of<int64_t>({"bits", "w_bit", "wbits"}).value_or(bits);
@@ -148,6 +149,108 @@ class Gptq : public Scheme {
         inside_.report(visit, context);
     }
 
+    // Writes linears; a head only where the source codes it. What a source codes keeps its bits and groups
+    // unless options say otherwise; what it leaves as floats stays so and is skipped by a rule.
+    class Writer : public SchemeWriter {
+      public:
+        Writer(const Checkpoint& source, Options& options) : SchemeWriter(source) {
+            second_ = options.take_flag("v2");
+            if (options.take_flag("v1") && second_) throw Refused({.what = "v1 and v2 exclude each other"});
+            const uint64_t bits = options.take_number('b', 0), group = options.take_number('g', 0);
+            usual_.symmetric = options.take_flag("sym");
+            options.finish("v1 or v2, b4 or 2, 3, 8 bits, g128 or another group size, sym");
+            chosen_ = bits != 0 || group != 0 || usual_.symmetric;
+            if (bits != 0) usual_.bits = static_cast<int64_t>(bits);
+            if (group != 0) usual_.group = static_cast<int64_t>(group);
+            if (!is_width(static_cast<uint32_t>(usual_.bits)))
+                throw Unsupported(
+                    {.what = "no such bits", .expected = "2, 3, 4 or 8", .found = std::to_string(bits)});
+        }
+        void target(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
+            const bool floats = is_plain(current), head = m.kind == MORTISE_MODULE_HEAD;
+            if (m.kind == MORTISE_MODULE_EMBEDDING || (head && floats))
+                return keep_plain(m, current, target, "embedding and head stay floats");
+            const Settings settings = floats || chosen_ ? usual_ : like(current, m.columns);
+            const IntGroups form = form_of(settings, m);
+            if (m.experts != 1 || !form.fits() || (floats && source_is_coded())) {
+                skipped_.push_back(name_of(m));
+                return keep_plain(m, current, target,
+                                  floats ? "a float in the source" : "it does not fit words of 32 bits");
+            }
+            head_ = head_ || head;
+            const std::string name = name_of(m);
+            const uint32_t scale = source_dtype(current, MORTISE_ROLE_SCALE, MORTISE_DTYPE_F16);
+            Spec spec =
+                int_groups(form, name + ".qweight", name + ".scales", name + ".qzeros", bits_of(scale));
+            store_as(*spec.find(MORTISE_ROLE_SCALE), scale);
+            mortise_field& map =
+                spec.field(MORTISE_ROLE_G_IDX, name + ".g_idx", {MORTISE_DTYPE_I32}, {shape_of({m.columns})});
+            map.columns = m.columns;
+            keep_bias(spec, m, current);
+            written_.emplace_back(name, settings);
+            write(target, std::move(spec), recipe(settings));
+        }
+        std::string config() override {
+            if (!chosen_ && !written_.empty()) usual_ = most_common(written_);
+            const std::string format = second_ ? "gptq_v2" : "gptq";
+            return "{" + text(usual_) + R"(,"checkpoint_format":")" + format + R"(","dynamic":)" + dynamic() +
+                   R"(,"format":")" + format + R"(","lm_head":)" + (head_ ? "true" : "false") +
+                   R"(,"pack_dtype":"int32","quant_method":"gptq"})";
+        }
+
+      private:
+        static bool is_width(uint32_t bits) { return bits == 2 || bits == 3 || bits == 4 || bits == 8; }
+        static std::string text(const Settings& s) {
+            return R"("bits":)" + std::to_string(s.bits) + R"(,"desc_act":)" +
+                   (s.act_order ? "true" : "false") + R"(,"group_size":)" + std::to_string(s.group) +
+                   R"(,"sym":)" + (s.symmetric ? "true" : "false");
+        }
+        // A key for exactly this module.
+        static std::string key(const char* mark, const std::string& name) {
+            std::string out = std::string("\"") + mark + ":^";
+            for (const char c : name) out += c == '.' ? std::string(R"(\\.)") : std::string(1, c);
+            return out + "$\":{";
+        }
+        std::string dynamic() const {
+            std::string out;
+            for (const auto& [name, settings] : written_)
+                if (settings != usual_)
+                    out += (out.empty() ? "" : ",") + key("+", name) + text(settings) + "}";
+            for (const std::string& name : skipped_) out += (out.empty() ? "" : ",") + key("-", name) + "}";
+            return "{" + out + "}";
+        }
+        // Zero points are always stored, also where all are the middle.
+        IntGroups form_of(const Settings& s, const mortise_module& m) const {
+            IntGroups form{.rows = m.rows, .columns = m.columns, .bits = static_cast<uint32_t>(s.bits)};
+            form.group = s.group < 0 ? m.columns : std::min(static_cast<uint64_t>(s.group), m.columns);
+            form.less_one = !second_;
+            return form;
+        }
+        static Recipe recipe(const Settings& s) {
+            const double high = static_cast<double>((1u << s.bits) - 1);
+            if (s.symmetric) return symmetric_recipe(MORTISE_ENCODING_F32, high / 2, 0, high).zero_amax(1);
+            return asymmetric_recipe(MORTISE_ENCODING_F32, 0, high, 0).zero_amax(1);
+        }
+        // Effect: the settings that hold this spec's codes as they are; the usual ones if none does.
+        Settings like(const mortise_spec& current, uint64_t columns) const {
+            const bool integer =
+                current.encoding >= MORTISE_ENCODING_UNSIGNED && current.encoding <= MORTISE_ENCODING_TWOS;
+            if (!integer || !is_width(current.bits) || current.n_levels == 0) return usual_;
+            const uint64_t group = current.levels[current.n_levels - 1].column_group;
+            Settings out;
+            out.bits = current.bits;
+            out.group = group == 0 || group >= columns ? -1 : static_cast<int64_t>(group);
+            out.symmetric = current.offset_kind < 2;
+            for (uint32_t f = 0; f < current.n_fields; ++f)
+                out.act_order = out.act_order || current.fields[f].role == MORTISE_ROLE_G_IDX;
+            return out;
+        }
+        bool second_ = false, chosen_ = false, head_ = false;
+        Settings usual_{.symmetric = false};
+        std::vector<std::pair<std::string, Settings>> written_;
+        std::vector<std::string> skipped_;
+    };
+
   private:
     static bool is_skip(const Rule& rule) { return rule.text.starts_with("dynamic.-:"); }
 
@@ -193,10 +296,11 @@ class Gptq : public Scheme {
             settings.group < 0 ? m.columns : std::min(static_cast<uint64_t>(settings.group), m.columns);
         const bool planes = format_ == "gptq_p";
         if (!planes && form.bits >= 5 && form.bits <= 7)
-            throw Unsupported({.what = "5, 6 and 7 bits exist in the planar packing only",
-                               .subject = name,
-                               .expected = "checkpoint_format gptq_p",
-                               .found = std::to_string(form.bits) + " bits with checkpoint_format " + format_});
+            throw Unsupported(
+                {.what = "5, 6 and 7 bits exist in the planar packing only",
+                 .subject = name,
+                 .expected = "checkpoint_format gptq_p",
+                 .found = std::to_string(form.bits) + " bits with checkpoint_format " + format_});
         form.packing = planes ? IntGroups::Packing::column_planes : IntGroups::Packing::columns;
         if (m.experts != 1) throw Unsupported({.what = "stacked experts are not supported", .subject = name});
         if (!form.fits())

@@ -71,7 +71,7 @@ OFFSET(mortise_activation, amax_floor, 48);
 OFFSET(mortise_activation, scale_floor, 56);
 OFFSET(mortise_activation, zero_scale, 64);
 
-AT_LEAST(mortise_spec, 432);
+AT_LEAST(mortise_spec, 448);
 OFFSET(mortise_spec, head, 0);
 OFFSET(mortise_spec, experts, 8);
 OFFSET(mortise_spec, rows, 16);
@@ -96,3 +96,5 @@ OFFSET(mortise_spec, scale_addend, 408);
 OFFSET(mortise_spec, activation_ties, 416);
 OFFSET(mortise_spec, reserved, 420);
 OFFSET(mortise_spec, activation_amax_ceiling, 424);
+OFFSET(mortise_spec, n_table, 432);
+OFFSET(mortise_spec, table, 440);

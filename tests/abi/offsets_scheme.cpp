@@ -99,3 +99,4 @@ OFFSET(mortise_scheme_v1, open_writer, 56);
 OFFSET(mortise_scheme_v1, close_writer, 64);
 OFFSET(mortise_scheme_v1, target, 72);
 OFFSET(mortise_scheme_v1, write_config, 80);
+OFFSET(mortise_scheme_v1, config_copy, 88);

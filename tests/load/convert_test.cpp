@@ -6,6 +6,8 @@
 
 #include <filesystem>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "checkpoint/checkpoint.h"
 #include "load/digest.h"
 #include "support/golden.h"
@@ -88,6 +90,28 @@ TEST_P(OwnDialect, WritesTheSameBytes) {
     for (const auto& tensor : after.catalog.tensors()) EXPECT_NE(before.catalog.find(tensor.name), nullptr) << tensor.name << " is new";
 }
 INSTANTIATE_TEST_SUITE_P(Golden, OwnDialect, ::testing::ValuesIn(test::golden_names()), test::gtest_name);
+
+// A code less its middle, times a scale, is what an addend can say; a product of scale and zero point is
+// rounded to the dtype of the addend, and most do not fit.
+TEST_F(Conversion, AddendsHoldSymmetricCodesExactlyAndFewZeroPoints) {
+    const auto symmetric = convert_to(golden("gptq4_g128_ragged"), "mlx", "b4,g64");
+    ASSERT_TRUE(symmetric) << to_string(symmetric.error());
+    EXPECT_EQ(symmetric->total.changed, 0u) << "its last group is 64 columns short";
+    fs::remove_all(out());
+    const auto asymmetric = convert_to(golden("awq_gemm_g128"), "mlx", "");
+    ASSERT_FALSE(asymmetric);
+    EXPECT_EQ(asymmetric.error().code(), Code::lossy);
+    EXPECT_NE(to_string(asymmetric.error()).find("weights would change"), std::string::npos);
+    EXPECT_TRUE(nothing_left());
+}
+
+TEST_F(Conversion, AConfigThatIsRepeatedHasBothCopies) {
+    ASSERT_TRUE(convert_to(golden("mlx_mixed_3_6"), "mlx", ""));
+    const auto config = json::Document::parse(read_file(out() + "/config.json").value(), "config.json").value();
+    ASSERT_TRUE(config.root().find("quantization"));
+    ASSERT_TRUE(config.root().find("quantization_config"));
+    EXPECT_EQ(config.root().find("quantization")->size(), config.root().find("quantization_config")->size());
+}
 
 TEST_F(Conversion, WideFloatsKeepEveryWeightOfEveryDialect) {
     for (const char* name : {"awq_gemm_g128", "ct-fp8-dynamic", "gguf_q4_0", "gguf_q4_1", "gguf_q8_0"}) {

@@ -120,7 +120,7 @@ TEST(GgufScheme, TakesNibblesInHalvesUnderANegativeScale) {
 
 TEST(GgufScheme, RefusesOtherEncodingsByName) {
     const std::pair<uint32_t, uint64_t> encodings[] = {
-        {9, 36}, {20, 18}};  // number, bytes of a block
+        {9, 36}};  // number, bytes of a block
     for (const auto& [type, bytes] : encodings) {
         GgufMaker maker = tiny_gguf();
         maker.at("blk.0.ffn_up.weight").type = type;

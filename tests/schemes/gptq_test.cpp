@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "schemes/scheme_case.h"
 
 namespace mortise::test {
@@ -166,6 +168,68 @@ TEST_F(Gptq, TakesAShortLastGroupAndNoOtherMisfit) {
     EXPECT_EQ(Opened("gptq").module({.name = "a", .columns = 60}).status, MORTISE_REFUSED);
     host.tensors.erase("a.qzeros");
     EXPECT_EQ(Opened("gptq").module({.name = "a"}).status, MORTISE_REFUSED);
+}
+
+// A 64 x 64 weight of the source: floats, or integers of 4 bits in groups.
+mortise_spec source(uint32_t encoding, uint64_t group = 0, uint32_t offset_kind = 0) {
+    mortise_spec spec{};
+    spec.head.size = sizeof spec;
+    spec.experts = 1;
+    spec.rows = spec.columns = 64;
+    spec.encoding = encoding;
+    if (group == 0) return spec;
+    spec.bits = 4;
+    spec.offset_kind = offset_kind;
+    spec.n_levels = 1;
+    spec.levels[0].role = MORTISE_ROLE_SCALE;
+    spec.levels[0].row_group = 1;
+    spec.levels[0].column_group = group;
+    return spec;
+}
+std::vector<mortise_option> words(std::initializer_list<const char*> list) {
+    std::vector<mortise_option> out;
+    for (const char* each : list) out.push_back({{each, std::strlen(each)}, {"", 0}});
+    return out;
+}
+
+TEST_F(Gptq, WritesSettingsThatItReadsBack) {
+    for (const auto& options :
+         {words({"v1", "b4", "g32"}), words({"v2", "b8", "g64", "sym"}), words({"b2"})}) {
+        host.file("config.json", "{}");
+        std::string text;
+        const Seen seen =
+            written("gptq", options, {.name = "a"}, source(MORTISE_ENCODING_BF16), nullptr, &text);
+        ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
+        EXPECT_FALSE(seen.plain);
+        EXPECT_TRUE(seen.find(MORTISE_ROLE_G_IDX)) << "readers want the column map, trivial or not";
+        EXPECT_TRUE(seen.find(MORTISE_ROLE_ZERO_POINT)) << "zero points are stored, symmetric or not";
+        host.file("config.json", R"({"quantization_config": )" + text + "}");
+        EXPECT_TRUE(claims("gptq")) << text;
+        EXPECT_EQ(Opened("gptq").status, MORTISE_OK) << text;
+        EXPECT_EQ(host.unread(), "") << text;
+    }
+    EXPECT_EQ(written("gptq", words({"b5"}), {.name = "a"}, source(MORTISE_ENCODING_BF16)).status,
+              MORTISE_UNSUPPORTED);
+    EXPECT_EQ(written("gptq", words({"v1", "v2"}), {.name = "a"}, source(MORTISE_ENCODING_BF16)).status,
+              MORTISE_REFUSED);
+}
+
+TEST_F(Gptq, WritesTheBitsGroupsAndSymmetryThatCodesHave) {
+    host.file("config.json", R"({"quantization_config": {}})");
+    std::string text;
+    const Seen kept = written("gptq", {}, {.name = "a"}, source(MORTISE_ENCODING_OFFSET, 16), nullptr, &text);
+    ASSERT_EQ(kept.status, MORTISE_OK) << kept.error;
+    EXPECT_EQ(kept.find(MORTISE_ROLE_SCALE)->columns, 4u);
+    EXPECT_NE(text.find(R"("group_size":16,"sym":true)"), std::string::npos) << text;
+    written("gptq", {}, {.name = "a"}, source(MORTISE_ENCODING_UNSIGNED, 64, 2), nullptr, &text);
+    EXPECT_NE(text.find(R"("group_size":-1,"sym":false)"), std::string::npos) << text;
+}
+
+TEST_F(Gptq, SkipsFloatsOfACodedSourceByARuleForExactlyThem) {
+    host.file("config.json", R"({"quantization_config": {}})");
+    std::string text;
+    EXPECT_TRUE(written("gptq", {}, {.name = "a.b"}, source(MORTISE_ENCODING_F16), nullptr, &text).plain);
+    EXPECT_NE(text.find(R"("-:^a\\.b$":{})"), std::string::npos) << text;
 }
 
 }  // namespace

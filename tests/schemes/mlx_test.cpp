@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "schemes/scheme_case.h"
 
 namespace mortise::test {
@@ -160,6 +162,69 @@ TEST_F(Mlx, QuantizesEmbeddingsAndStacksOfExperts) {
     const Seen stack = opened.module({.name = "mlp.switch_mlp.up_proj", .experts = 4});
     ASSERT_EQ(stack.status, MORTISE_OK) << stack.error;
     EXPECT_FALSE(stack.plain);
+}
+
+// A float weight [64][64], as a writer gets it.
+mortise_spec floats(uint32_t encoding = MORTISE_ENCODING_BF16) {
+    mortise_spec spec{};
+    spec.head.size = sizeof spec;
+    spec.experts = 1;
+    spec.rows = spec.columns = 64;
+    spec.encoding = encoding;
+    return spec;
+}
+// 4-bit integers in groups of 32.
+mortise_spec integers(uint64_t group = 32) {
+    mortise_spec spec = floats(MORTISE_ENCODING_UNSIGNED);
+    spec.bits = 4;
+    spec.n_levels = 1;
+    spec.levels[0].role = MORTISE_ROLE_SCALE;
+    spec.levels[0].row_group = 1;
+    spec.levels[0].column_group = group;
+    return spec;
+}
+std::vector<mortise_option> words(std::initializer_list<const char*> list) {
+    std::vector<mortise_option> out;
+    for (const char* each : list) out.push_back({{each, std::strlen(each)}, {"", 0}});
+    return out;
+}
+
+TEST_F(Mlx, WritesSettingsThatItReadsBack) {
+    for (const char* mode : {"affine", "mxfp4", "mxfp8", "nvfp4"}) {
+        host.reset();
+        host.file("config.json", "{}");
+        std::string text;
+        const Seen seen = written("mlx", words({mode}), {.name = "a"}, floats(), nullptr, &text);
+        ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
+        EXPECT_FALSE(seen.plain) << mode;
+        host.file("config.json", R"({"quantization": )" + text + R"(, "quantization_config": )" + text + "}");
+        EXPECT_TRUE(claims("mlx")) << text;
+        EXPECT_EQ(Opened("mlx").status, MORTISE_OK) << text;
+        EXPECT_EQ(host.unread(), "") << text;
+    }
+    EXPECT_EQ(copy(scheme("mlx").config_copy), "quantization") << "the library reads that member alone";
+}
+
+TEST_F(Mlx, WritesTheBitsAndGroupsThatCodesHaveUnlessOptionsSayOtherwise) {
+    host.file("config.json", R"({"quantization_config": {}})");
+    std::string text;
+    const Seen kept = written("mlx", {}, {.name = "a"}, integers(), nullptr, &text);
+    EXPECT_EQ(kept.find(MORTISE_ROLE_SCALE)->columns, 2u);
+    EXPECT_NE(text.find(R"("bits":4,"group_size":32)"), std::string::npos) << text;
+    const Seen chosen = written("mlx", words({"b8", "g64"}), {.name = "a"}, integers(), nullptr, &text);
+    EXPECT_EQ(chosen.find(MORTISE_ROLE_SCALE)->columns, 1u);
+    EXPECT_NE(text.find(R"("bits":8,"group_size":64)"), std::string::npos) << text;
+    EXPECT_EQ(written("mlx", words({"b7"}), {.name = "a"}, floats()).status, MORTISE_UNSUPPORTED);
+    EXPECT_EQ(written("mlx", words({"mxfp4", "g64"}), {.name = "a"}, floats()).status, MORTISE_UNSUPPORTED);
+}
+
+TEST_F(Mlx, LeavesFloatsOfACodedSourceAndColumnsWithoutWholeGroupsAsTheyAre) {
+    host.file("config.json", R"({"quantization_config": {"quant_method": "gptq"}})");
+    EXPECT_TRUE(written("mlx", {}, {.name = "a"}, floats()).plain);
+    host.file("config.json", "{}");
+    EXPECT_TRUE(written("mlx", {}, {.name = "a", .columns = 48}, floats()).plain);
+    EXPECT_FALSE(
+        written("mlx", {}, {.name = "model.embed_tokens", .kind = MORTISE_MODULE_EMBEDDING}, floats()).plain);
 }
 
 }  // namespace

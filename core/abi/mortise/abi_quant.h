@@ -50,7 +50,7 @@ enum {
     MORTISE_ENCODING_E2M1 = 4, MORTISE_ENCODING_E4M3 = 5, MORTISE_ENCODING_E5M2 = 6,
     MORTISE_ENCODING_E4M3FNUZ = 7, MORTISE_ENCODING_E5M2FNUZ = 8, MORTISE_ENCODING_E8M0 = 9,
     MORTISE_ENCODING_F16 = 10, MORTISE_ENCODING_BF16 = 11, MORTISE_ENCODING_F32 = 12,
-    MORTISE_ENCODING_LOOKUP = 13   /* index into the TABLE field; of SCALE: into SCALE_TABLE */
+    MORTISE_ENCODING_LOOKUP = 13   /* index into the table; of SCALE: into SCALE_TABLE */
 };
 
 /* Layout: where bit b of element (expert, row, column) lies, as
@@ -197,6 +197,8 @@ typedef struct mortise_spec {
     uint32_t activation_ties;                /* of input codes: 0 to even, 1 toward zero */
     uint32_t reserved;
     double activation_amax_ceiling;          /* of dynamic input scales: amax is lowered to this; 0 = no ceiling */
+    uint64_t n_table;                        /* 0, or 2^bits: values of LOOKUP codes that no TABLE field holds */
+    const float* table;                      /* [n_table] */
 } mortise_spec;
 
 #ifdef __cplusplus

@@ -147,6 +147,8 @@ typedef struct mortise_scheme_v1 {
     mortise_status (*target)(void* writer, const mortise_module* module, const mortise_spec* current, mortise_target* out);
     /* JSON text of the quantization_config member, after the last target(); empty text = none. */
     mortise_status (*write_config)(void* writer, mortise_text_visitor emit, void* context);
+    /* Another member of config.json that repeats that text; empty = none. */
+    mortise_str config_copy;
 } mortise_scheme_v1;
 
 #ifdef __cplusplus

@@ -13,8 +13,11 @@
 // (Options refuses the ones that nobody asked for). One thread.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "mortise/sdk/checkpoint.h"
 #include "mortise/sdk/quant.h"
@@ -105,7 +108,8 @@ class SchemeWriter {
     // call.
     virtual void target(const mortise_module& module, const mortise_spec& current,
                         mortise_target& target) = 0;
-    // Effect: JSON text of the quantization_config member; "" = none.
+    // Effect: JSON text of the quantization_config member; "" = none. A writer whose dialect repeats it in
+    // another member of config.json names that one: static constexpr std::string_view config_copy.
     virtual std::string config() { return {}; }
 
   protected:
@@ -184,6 +188,13 @@ class SchemeWriter {
                     std::move(reason));
     }
     const Checkpoint& source() const { return source_; }
+    // Effect: the source's own config quantizes it, so that what it has as floats was left out on purpose.
+    bool source_is_coded() const {
+        bool coded = !source_.name_space().empty();
+        for (const char* key : {"quantization_config", "compression_config", "quantization"})
+            coded = coded || static_cast<bool>(source_.config()[key]);
+        return coded;
+    }
 
   private:
     Checkpoint source_;
@@ -264,6 +275,20 @@ inline uint64_t column_group_of(const mortise_spec& spec) {
     return 0;
 }
 
+// Effect: what most modules have, the earliest of equals. Requires: at least one.
+template <class Settings>
+Settings most_common(const std::vector<std::pair<std::string, Settings>>& of) {
+    const Settings* best = nullptr;
+    std::ptrdiff_t most = 0;
+    for (const auto& [name, settings] : of) {
+        const std::ptrdiff_t count = std::count_if(
+            of.begin(), of.end(), [&s = settings](const auto& other) { return other.second == s; });
+        if (count <= most) continue;
+        best = &settings;
+        most = count;
+    }
+    return *best;
+}
 // Effect: names as a JSON list.
 inline std::string json_list(const std::vector<std::string>& names) {
     std::string list;
@@ -295,6 +320,7 @@ struct WriterThunks {
         table.close_writer = close;
         table.target = target;
         table.write_config = config;
+        if constexpr (requires { Writer::config_copy; }) table.config_copy = str(Writer::config_copy);
     }
 };
 
