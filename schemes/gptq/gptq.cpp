@@ -155,7 +155,11 @@ class Gptq : public Scheme {
       public:
         Writer(const Checkpoint& source, Options& options) : SchemeWriter(source) {
             second_ = options.take_flag("v2");
-            if (options.take_flag("v1") && second_) throw Refused({.what = "v1 and v2 exclude each other"});
+            const bool first = options.take_flag("v1");
+            if (first && second_) throw Refused({.what = "v1 and v2 exclude each other"});
+            if (!first && !second_ && Gptq::match(source).yes)
+                second_ =
+                    config_of(source).first_of<std::string>({"checkpoint_format", "format"}) == "gptq_v2";
             const uint64_t bits = options.take_number('b', 0), group = options.take_number('g', 0);
             usual_.symmetric = options.take_flag("sym");
             options.finish("v1 or v2, b4 or 2, 3, 8 bits, g128 or another group size, sym");
