@@ -28,7 +28,8 @@ constexpr std::array<Kind, 10> kinds = {{{"f32", MORTISE_ENCODING_F32, 32, false
                                          {"nvfp4_affine", MORTISE_ENCODING_E2M1, 4, true}}};
 
 bool is_float(uint32_t encoding) {
-    return encoding == MORTISE_ENCODING_F32 || encoding == MORTISE_ENCODING_BF16 || encoding == MORTISE_ENCODING_F16;
+    return encoding == MORTISE_ENCODING_F32 || encoding == MORTISE_ENCODING_BF16 ||
+           encoding == MORTISE_ENCODING_F16;
 }
 
 std::string_view kind_name(uint32_t encoding, bool biased) {
@@ -47,9 +48,12 @@ struct Wanted {
 Wanted of_model(const Resolver& r) {
     if (r.options.reference_kernels) return {MORTISE_ENCODING_F32, 32};
     switch (r.plan.tree.dtype) {
-        case DType::bf16: return {MORTISE_ENCODING_BF16, 16};
-        case DType::f16: return {MORTISE_ENCODING_F16, 16};
-        default: return {MORTISE_ENCODING_F32, 32};
+        case DType::bf16:
+            return {MORTISE_ENCODING_BF16, 16};
+        case DType::f16:
+            return {MORTISE_ENCODING_F16, 16};
+        default:
+            return {MORTISE_ENCODING_F32, 32};
     }
 }
 
@@ -79,9 +83,17 @@ Problem unknown_dtype(const std::string& want) {
 // One attention's cache while it is resolved.
 class CacheResolution {
   public:
-    CacheResolution(Resolver& r, const CacheAnswer& answer, const Wanted& want, CachePlan& cache, uint64_t query_heads)
-        : r_(r), answer_(answer), want_(want), cache_(cache), query_heads_(query_heads),
-          source_{.name = r.names.on_disk(cache.attention).name, .canonical = cache.attention, .kind = 0, .rule = answer.rule} {}
+    CacheResolution(Resolver& r, const CacheAnswer& answer, const Wanted& want, CachePlan& cache,
+                    uint64_t query_heads)
+        : r_(r),
+          answer_(answer),
+          want_(want),
+          cache_(cache),
+          query_heads_(query_heads),
+          source_{.name = r.names.on_disk(cache.attention).name,
+                  .canonical = cache.attention,
+                  .kind = 0,
+                  .rule = answer.rule} {}
 
     void resolve(const Range& heads) {
         for (const CacheField& each : answer_.fields) take(each, heads);
@@ -93,7 +105,9 @@ class CacheResolution {
     bool coded() const { return !is_float(want_.encoding); }
     // Scales were made for one kind of codes: those that the config names, else 8-bit floats.
     bool fits() const {
-        const uint32_t made_for = answer_.encoding == MORTISE_ENCODING_AS_DTYPE ? uint32_t{MORTISE_ENCODING_E4M3} : answer_.encoding;
+        const uint32_t made_for = answer_.encoding == MORTISE_ENCODING_AS_DTYPE
+                                      ? uint32_t{MORTISE_ENCODING_E4M3}
+                                      : answer_.encoding;
         return coded() && made_for == want_.encoding;
     }
     bool used(uint32_t tensor) const {
@@ -102,7 +116,9 @@ class CacheResolution {
     // Why a number has no effect; "" when it has.
     std::string why_unused(const CacheField& each) const {
         if (!coded()) return "present, and unused while the KV cache has a float dtype";
-        if (!fits()) return "present, and unused: made for a KV cache of another kind than " + std::string(kind_name(want_.encoding, false));
+        if (!fits())
+            return "present, and unused: made for a KV cache of another kind than " +
+                   std::string(kind_name(want_.encoding, false));
         if (each.letter == 'p') return "present, and unused: attention probabilities are not quantized";
         if (each.letter == 'q' && r_.options.activations == MORTISE_ACTIVATIONS_EXACT)
             return "present, and unused while activations are exact";
@@ -114,12 +130,18 @@ class CacheResolution {
     uint32_t* slot(const CacheField& each) const {
         const bool zero = each.field.role == MORTISE_ROLE_ZERO_POINT;
         switch (each.letter) {
-            case 'k': return zero ? &cache_.k_zero : &cache_.k_scale;
-            case 'v': return zero ? &cache_.v_zero : &cache_.v_scale;
-            case 'q': return zero ? nullptr : &cache_.q_scale;
-            case 'K': return &cache_.k_bias;
-            case 'V': return &cache_.v_bias;
-            default: return nullptr;
+            case 'k':
+                return zero ? &cache_.k_zero : &cache_.k_scale;
+            case 'v':
+                return zero ? &cache_.v_zero : &cache_.v_scale;
+            case 'q':
+                return zero ? nullptr : &cache_.q_scale;
+            case 'K':
+                return &cache_.k_bias;
+            case 'V':
+                return &cache_.v_bias;
+            default:
+                return nullptr;
         }
     }
 
@@ -138,7 +160,9 @@ class CacheResolution {
         if (!answer_.per_head) return 1;
         return each.letter == 'q' ? query_heads_ : total_heads();
     }
-    uint64_t total_heads() const { return static_cast<uint64_t>(r_.plan.tree.ops[op_].integer(MORTISE_ATTR_KV_HEADS)); }
+    uint64_t total_heads() const {
+        return static_cast<uint64_t>(r_.plan.tree.ops[op_].integer(MORTISE_ATTR_KV_HEADS));
+    }
 
     bool well_formed(const CacheField& each, const checkpoint::TensorEntry& tensor) {
         const bool dtype = each.field.accepts(tensor.dtype), shape = each.field.accepts(tensor.shape);
@@ -179,12 +203,15 @@ class CacheResolution {
         const auto source = static_cast<uint32_t>(r_.plan.sources.size());
         const auto field = static_cast<uint32_t>(source_.spec.fields.size());
         r_.plan.obligations.push_back({Promise::finite, tensor, source, field, 0});
-        if (each.field.has(MORTISE_FIELD_POSITIVE)) r_.plan.obligations.push_back({Promise::positive, tensor, source, field, 0});
-        if (each.field.has(MORTISE_FIELD_DROP_IF_ZERO)) r_.plan.obligations.push_back({Promise::zero, tensor, source, field, 0});
+        if (each.field.has(MORTISE_FIELD_POSITIVE))
+            r_.plan.obligations.push_back({Promise::positive, tensor, source, field, 0});
+        if (each.field.has(MORTISE_FIELD_DROP_IF_ZERO))
+            r_.plan.obligations.push_back({Promise::zero, tensor, source, field, 0});
     }
 
     // Effect: a vector of this rank's elements, and the move that fills it.
-    uint32_t place(const CacheField& each, const checkpoint::TensorEntry& tensor, uint32_t index, const Range& heads) {
+    uint32_t place(const CacheField& each, const checkpoint::TensorEntry& tensor, uint32_t index,
+                   const Range& heads) {
         VectorPlan vector{.weight = none, .tensor = index};
         vector.columns = each.field.extent.rows * each.field.extent.columns;
         const uint64_t owners = each.letter == 'q' ? query_heads_ : total_heads();
@@ -227,12 +254,13 @@ void check_scales(Resolver& r, const CachePlan& cache, const Wanted& want) {
                                .found = "none",
                                .fix = "take --kv-cache-dtype " + kind});
     if (cache.encoding == MORTISE_ENCODING_E2M1 && (cache.head_dim % 16 != 0 || cache.v_head_dim % 16 != 0))
-        r.problems.add(Problem{.code = Code::unsupported_variant,
-                               .what = "heads of this size do not split into blocks of 16",
-                               .tensor = cache.attention,
-                               .expected = "a multiple of 16",
-                               .found = std::to_string(cache.head_dim) + " and " + std::to_string(cache.v_head_dim),
-                               .fix = "take --kv-cache-dtype fp8_e4m3"});
+        r.problems.add(
+            Problem{.code = Code::unsupported_variant,
+                    .what = "heads of this size do not split into blocks of 16",
+                    .tensor = cache.attention,
+                    .expected = "a multiple of 16",
+                    .found = std::to_string(cache.head_dim) + " and " + std::to_string(cache.v_head_dim),
+                    .fix = "take --kv-cache-dtype fp8_e4m3"});
     if (cache.k_scale != none) return;
     if (cache.encoding == MORTISE_ENCODING_TWOS)
         r.problems.add(Problem{.code = Code::tensor_missing,
@@ -245,7 +273,8 @@ void check_scales(Resolver& r, const CachePlan& cache, const Wanted& want) {
         r.plan.cache_default = true;
 }
 
-constexpr std::array number_names = {"k_scale", "v_scale", "q_scale", "k_bias", "v_bias", "k_zero_point", "v_zero_point"};
+constexpr std::array number_names = {"k_scale", "v_scale",      "q_scale",     "k_bias",
+                                     "v_bias",  "k_zero_point", "v_zero_point"};
 
 // Which of number_names the checkpoint has for an attention.
 struct Present {
@@ -280,7 +309,9 @@ void check_all_alike(Resolver& r, const std::vector<Present>& all) {
 
 }  // namespace
 
-std::string_view cache_name(const CachePlan& cache) { return kind_name(cache.encoding, cache.k_bias != none); }
+std::string_view cache_name(const CachePlan& cache) {
+    return kind_name(cache.encoding, cache.k_bias != none);
+}
 
 uint64_t CachePlan::row_bytes(uint64_t width) const {
     const uint64_t scales = encoding == MORTISE_ENCODING_E2M1 ? width / 16 : 0;
@@ -293,7 +324,8 @@ void resolve_caches(Resolver& r) {
         const model::Op& op = r.plan.tree.ops[o];
         if (op.kind != MORTISE_OP_ATTENTION) continue;
         const auto heads = static_cast<uint64_t>(op.integer(MORTISE_ATTR_KV_HEADS));
-        const auto queries = static_cast<uint64_t>(op.integer(MORTISE_ATTR_HEADS, static_cast<int64_t>(heads)));
+        const auto queries =
+            static_cast<uint64_t>(op.integer(MORTISE_ATTR_HEADS, static_cast<int64_t>(heads)));
         const auto width = static_cast<uint64_t>(op.integer(MORTISE_ATTR_HEAD_DIM));
         auto answer = r.scheme.ask_cache(r.names.on_disk(op.name).name, heads, width);
         if (!answer) {
@@ -304,12 +336,14 @@ void resolve_caches(Resolver& r) {
         const auto want = wanted(r, *answer);
         if (!want) return r.problems.add(unknown_dtype(r.options.cache_dtype));
         // What cannot be shared out is reported with the weights that cannot.
-        const Range mine = share(heads, heads, queries, r.options.rank, r.options.size, op.name).value_or(Range{0, 1});
+        const Range mine =
+            share(heads, heads, queries, r.options.rank, r.options.size, op.name).value_or(Range{0, 1});
         CachePlan cache{.layer = static_cast<uint32_t>(op.integer(MORTISE_ATTR_LAYER)), .attention = op.name};
         cache.op = o;
         cache.kv_heads = mine.count;
         cache.head_dim = width;
-        cache.v_head_dim = static_cast<uint64_t>(op.integer(MORTISE_ATTR_V_HEAD_DIM, static_cast<int64_t>(width)));
+        cache.v_head_dim =
+            static_cast<uint64_t>(op.integer(MORTISE_ATTR_V_HEAD_DIM, static_cast<int64_t>(width)));
         cache.encoding = want->encoding;
         cache.bits = want->bits;
         cache.per_head = answer->per_head;

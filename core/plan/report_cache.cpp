@@ -17,8 +17,9 @@ using Numbers = std::vector<std::pair<std::string_view, uint32_t>>;
 Numbers numbers_of(const CachePlan& cache) {
     Numbers out;
     const std::pair<std::string_view, uint32_t> all[] = {
-        {"k_scale", cache.k_scale}, {"v_scale", cache.v_scale}, {"q_scale", cache.q_scale},     {"k_bias", cache.k_bias},
-        {"v_bias", cache.v_bias},   {"k_zero", cache.k_zero},   {"v_zero", cache.v_zero}};
+        {"k_scale", cache.k_scale}, {"v_scale", cache.v_scale}, {"q_scale", cache.q_scale},
+        {"k_bias", cache.k_bias},   {"v_bias", cache.v_bias},   {"k_zero", cache.k_zero},
+        {"v_zero", cache.v_zero}};
     for (const auto& each : all)
         if (each.second != none) out.push_back(each);
     return out;
@@ -53,8 +54,9 @@ std::string cache_text(const Planned& planned) {
     std::map<std::string, std::pair<uint64_t, const CachePlan*>> alike;
     for (const CachePlan& cache : plan.caches) {
         const KernelPlan* kernel = kernel_of(plan, cache);
-        auto& entry = alike[fmt::format("{} ({} heads of {}+{}, {} a position, {}){}", cache_name(cache), cache.kv_heads, cache.head_dim,
-                                        cache.v_head_dim, human_bytes(position_bytes(cache)), granularity(cache),
+        auto& entry = alike[fmt::format("{} ({} heads of {}+{}, {} a position, {}){}", cache_name(cache),
+                                        cache.kv_heads, cache.head_dim, cache.v_head_dim,
+                                        human_bytes(position_bytes(cache)), granularity(cache),
                                         kernel ? " by " + kernel->provider_id + "/" + kernel->kernel : "")];
         ++entry.first;
         if (!entry.second) entry.second = &cache;
@@ -64,7 +66,8 @@ std::string cache_text(const Planned& planned) {
         const CachePlan& cache = *entry.second;
         text += fmt::format("KV cache      {} attentions  {}\n", entry.first, what);
         for (const auto& [name, vector] : numbers_of(cache))
-            text += fmt::format("        {:<8} {} -> {}\n", name, tensor_of(planned, vector), cache.attention);
+            text +=
+                fmt::format("        {:<8} {} -> {}\n", name, tensor_of(planned, vector), cache.attention);
     }
     return text;
 }
@@ -74,13 +77,26 @@ void cache_json(json::Writer& w, const Planned& planned) {
     w.key("kv_cache").begin_array();
     for (const CachePlan& cache : plan.caches) {
         w.begin_object().key("attention").value(cache.attention).key("dtype").value(cache_name(cache));
-        w.key("kv_heads").value(cache.kv_heads).key("head_dim").value(cache.head_dim).key("v_head_dim").value(cache.v_head_dim);
-        w.key("bytes_per_position").value(position_bytes(cache)).key("rule").value(cache.rule).key("granularity").value(granularity(cache));
+        w.key("kv_heads")
+            .value(cache.kv_heads)
+            .key("head_dim")
+            .value(cache.head_dim)
+            .key("v_head_dim")
+            .value(cache.v_head_dim);
+        w.key("bytes_per_position")
+            .value(position_bytes(cache))
+            .key("rule")
+            .value(cache.rule)
+            .key("granularity")
+            .value(granularity(cache));
         w.key("numbers").begin_object();
         for (const auto& [name, vector] : numbers_of(cache)) w.key(name).value(tensor_of(planned, vector));
         w.end_object();
         if (const KernelPlan* kernel = kernel_of(plan, cache))
-            w.key("kernel").value(kernel->provider_id + "/" + kernel->kernel).key("fallback").value(kernel->fallback);
+            w.key("kernel")
+                .value(kernel->provider_id + "/" + kernel->kernel)
+                .key("fallback")
+                .value(kernel->fallback);
         w.end_object();
     }
     w.end_array();

@@ -19,11 +19,11 @@ namespace mortise::sdk {
 struct CacheCoding {
     uint32_t encoding = MORTISE_ENCODING_AS_DTYPE;
     uint32_t bits = 0;
-    bool per_head = false;      // one scale per head instead of one for all
-    bool zero_points = false;   // integer codes with zero points
-    bool biases = false;        // float biases must be there; without this they may be
-    bool may_lack = false;      // a checkpoint without any scale means a stored scale of 1
-    double scale_divisor = 1;   // the scale that takes effect is the stored one over this
+    bool per_head = false;     // one scale per head instead of one for all
+    bool zero_points = false;  // integer codes with zero points
+    bool biases = false;       // float biases must be there; without this they may be
+    bool may_lack = false;     // a checkpoint without any scale means a stored scale of 1
+    double scale_divisor = 1;  // the scale that takes effect is the stored one over this
     std::string rule = "the config names no cache";
 
     bool named() const { return encoding != MORTISE_ENCODING_AS_DTYPE; }
@@ -43,8 +43,8 @@ inline CacheCoding float4_cache(std::string rule) {
 }
 
 // Effect: the coding of this name in lower case: "fp8", "int8" or "nvfp4", with "_affine" where biases stand
-// beside the scales; "" and "none": not coded. Float codes without any scale in the checkpoint were made under a
-// largest value of 448, by recipes that keep it constant and write no scale (NVIDIA's kv_fp8_cast,
+// beside the scales; "" and "none": not coded. Float codes without any scale in the checkpoint were made
+// under a largest value of 448, by recipes that keep it constant and write no scale (NVIDIA's kv_fp8_cast,
 // kv_nvfp4_cast): a stored scale of 1. Errors: Unsupported for another.
 inline CacheCoding cache_named(const std::string& name) {
     const std::string rule = "the cache is " + name;
@@ -64,31 +64,32 @@ inline CacheCoding cache_named(const std::string& name) {
 
 // Effect: every name that a number of the cache may have, the usual one first. `letter`: k, v or q; `number`:
 // "scale", "zero_point" or "bias".
-inline std::vector<std::string> cache_names(const std::string& attention, char letter, const std::string& number) {
+inline std::vector<std::string> cache_names(const std::string& attention, char letter,
+                                            const std::string& number) {
     const std::string one(1, letter), own = one + "_" + number;
     std::vector<std::string> names = {
-        attention + "." + own,                      // llm-compressor
-        attention + ".attn." + own,                 // renamed as engines do
-        attention + "." + one + "_proj." + own,     // NVIDIA's exporter
-        attention + ".qkv_proj." + own,             // the same beside a fused weight
-        attention + ".qkqkv_proj." + own,           // an engine's doubled rewrite that was published
+        attention + "." + own,                   // llm-compressor
+        attention + ".attn." + own,              // renamed as engines do
+        attention + "." + one + "_proj." + own,  // NVIDIA's exporter
+        attention + ".qkv_proj." + own,          // the same beside a fused weight
+        attention + ".qkqkv_proj." + own,        // an engine's doubled rewrite that was published
     };
     if (number != "scale") return names;
     // The letter of the scale counts, not that of the projection that it was stored under.
     if (letter != 'q') names.push_back(attention + (letter == 'k' ? ".v_proj." : ".k_proj.") + own);
-    names.push_back(attention + "." + one + "_proj.output_scale");                       // Quark, older llm-compressor
+    names.push_back(attention + "." + one + "_proj.output_scale");  // Quark, older llm-compressor
     names.push_back(attention + (letter == 'q' ? ".q.scale" : "." + one + "_cache.scale"));  // HunYuan
-    if (letter != 'q') names.push_back(attention + ".kv_scale");                         // AutoFP8: one for both
+    if (letter != 'q') names.push_back(attention + ".kv_scale");  // AutoFP8: one for both
     return names;
 }
 
 // Fields of a cache answer; keeps what it borrows. One per scheme.
 class CacheFields {
   public:
-    // Effect: all numbers of this attention's cache that are in the checkpoint, and those that `coding` needs.
-    // Errors: one number under two names.
-    void answer(const Checkpoint& checkpoint, std::string_view attention, uint64_t kv_heads, uint64_t head_dim,
-                const CacheCoding& coding, mortise_cache_answer& answer) {
+    // Effect: all numbers of this attention's cache that are in the checkpoint, and those that `coding`
+    // needs. Errors: one number under two names.
+    void answer(const Checkpoint& checkpoint, std::string_view attention, uint64_t kv_heads,
+                uint64_t head_dim, const CacheCoding& coding, mortise_cache_answer& answer) {
         *this = CacheFields();
         const std::string owner(attention);
         const std::string probabilities = owner + ".prob_output_scale";
@@ -171,10 +172,10 @@ class CacheFields {
     }
     // Symmetric codes: some producers store zeros all the same.
     void zero_point(char letter, std::string tensor, uint64_t per_head, bool used) {
-        mortise_field& field =
-            add(MORTISE_ROLE_ZERO_POINT, letter, std::move(tensor),
-                {MORTISE_DTYPE_I8, MORTISE_DTYPE_I32, MORTISE_DTYPE_F8_E4M3, MORTISE_DTYPE_F32, MORTISE_DTYPE_BF16},
-                per_head);
+        mortise_field& field = add(MORTISE_ROLE_ZERO_POINT, letter, std::move(tensor),
+                                   {MORTISE_DTYPE_I8, MORTISE_DTYPE_I32, MORTISE_DTYPE_F8_E4M3,
+                                    MORTISE_DTYPE_F32, MORTISE_DTYPE_BF16},
+                                   per_head);
         if (!used) field.flags |= MORTISE_FIELD_DROP_IF_ZERO;
     }
     void bias(char letter, std::string tensor, uint64_t kv_heads, uint64_t head_dim) {

@@ -20,7 +20,8 @@ struct SmallFloat {
     int mantissa_bits, bias, largest;  // largest: code of the largest finite value
     int sign;                          // bit
 };
-inline constexpr SmallFloat small_e4m3{3, 7, 0x7E, 0x80}, small_e5m2{2, 15, 0x7B, 0x80}, small_e2m1{1, 1, 7, 8};
+inline constexpr SmallFloat small_e4m3{3, 7, 0x7E, 0x80}, small_e5m2{2, 15, 0x7B, 0x80},
+    small_e2m1{1, 1, 7, 8};
 
 // Effect: the nearest code, ties to even, saturating; NaN becomes the code with every bit below the sign set.
 inline uint8_t to_small(const SmallFloat& type, float value) {
@@ -31,7 +32,8 @@ inline uint8_t to_small(const SmallFloat& type, float value) {
     const int lowest = 1 - type.bias;
     const int exponent = magnitude > 0 ? std::max(std::ilogb(magnitude), lowest) : lowest;
     const double steps = std::nearbyint(std::ldexp(magnitude, type.mantissa_bits - exponent));
-    const int code = ((exponent - lowest) << type.mantissa_bits) + static_cast<int>(steps);  // a carry raises the exponent
+    const int code =
+        ((exponent - lowest) << type.mantissa_bits) + static_cast<int>(steps);  // a carry raises the exponent
     return static_cast<uint8_t>(sign | std::min(code, type.largest));
 }
 inline float from_small(const SmallFloat& type, uint8_t code) {
@@ -53,11 +55,15 @@ struct CacheRow {
 
     uint64_t bytes() const {
         switch (encoding) {
-            case MORTISE_ENCODING_F32: return width * 4;
+            case MORTISE_ENCODING_F32:
+                return width * 4;
             case MORTISE_ENCODING_BF16:
-            case MORTISE_ENCODING_F16: return width * 2;
-            case MORTISE_ENCODING_E2M1: return width / 2 + width / 16;
-            default: return width;
+            case MORTISE_ENCODING_F16:
+                return width * 2;
+            case MORTISE_ENCODING_E2M1:
+                return width / 2 + width / 16;
+            default:
+                return width;
         }
     }
     void write(const float* x, uint8_t* row) const {
@@ -65,12 +71,23 @@ struct CacheRow {
         for (uint64_t i = 0; i < width; i++) {
             const float moved = bias ? x[i] - bias[i] : x[i];
             switch (encoding) {
-                case MORTISE_ENCODING_F32: put(row, i, moved); break;
-                case MORTISE_ENCODING_BF16: put(row, i, to_bf16(moved)); break;
-                case MORTISE_ENCODING_F16: put(row, i, to_f16(moved)); break;
-                case MORTISE_ENCODING_E4M3: row[i] = to_small(small_e4m3, moved / scale); break;
-                case MORTISE_ENCODING_E5M2: row[i] = to_small(small_e5m2, moved / scale); break;
-                default: row[i] = to_int8(moved / scale + zero);
+                case MORTISE_ENCODING_F32:
+                    put(row, i, moved);
+                    break;
+                case MORTISE_ENCODING_BF16:
+                    put(row, i, to_bf16(moved));
+                    break;
+                case MORTISE_ENCODING_F16:
+                    put(row, i, to_f16(moved));
+                    break;
+                case MORTISE_ENCODING_E4M3:
+                    row[i] = to_small(small_e4m3, moved / scale);
+                    break;
+                case MORTISE_ENCODING_E5M2:
+                    row[i] = to_small(small_e5m2, moved / scale);
+                    break;
+                default:
+                    row[i] = to_int8(moved / scale + zero);
             }
         }
     }
@@ -78,12 +95,23 @@ struct CacheRow {
         if (encoding == MORTISE_ENCODING_E2M1) return read_blocks(row, out);
         for (uint64_t i = 0; i < width; i++) {
             switch (encoding) {
-                case MORTISE_ENCODING_F32: out[i] = get<float>(row, i); break;
-                case MORTISE_ENCODING_BF16: out[i] = from_bf16(get<uint16_t>(row, i)); break;
-                case MORTISE_ENCODING_F16: out[i] = from_f16(get<uint16_t>(row, i)); break;
-                case MORTISE_ENCODING_E4M3: out[i] = from_small(small_e4m3, row[i]) * scale; break;
-                case MORTISE_ENCODING_E5M2: out[i] = from_small(small_e5m2, row[i]) * scale; break;
-                default: out[i] = (static_cast<float>(static_cast<int8_t>(row[i])) - zero) * scale;
+                case MORTISE_ENCODING_F32:
+                    out[i] = get<float>(row, i);
+                    break;
+                case MORTISE_ENCODING_BF16:
+                    out[i] = from_bf16(get<uint16_t>(row, i));
+                    break;
+                case MORTISE_ENCODING_F16:
+                    out[i] = from_f16(get<uint16_t>(row, i));
+                    break;
+                case MORTISE_ENCODING_E4M3:
+                    out[i] = from_small(small_e4m3, row[i]) * scale;
+                    break;
+                case MORTISE_ENCODING_E5M2:
+                    out[i] = from_small(small_e5m2, row[i]) * scale;
+                    break;
+                default:
+                    out[i] = (static_cast<float>(static_cast<int8_t>(row[i])) - zero) * scale;
             }
             if (bias) out[i] += bias[i];
         }
@@ -161,9 +189,12 @@ inline bool cache_rows_known(uint32_t encoding, uint64_t head_dim, uint64_t v_he
         case MORTISE_ENCODING_F16:
         case MORTISE_ENCODING_E4M3:
         case MORTISE_ENCODING_E5M2:
-        case MORTISE_ENCODING_TWOS: return true;
-        case MORTISE_ENCODING_E2M1: return head_dim % 16 == 0 && v_head_dim % 16 == 0;
-        default: return false;
+        case MORTISE_ENCODING_TWOS:
+            return true;
+        case MORTISE_ENCODING_E2M1:
+            return head_dim % 16 == 0 && v_head_dim % 16 == 0;
+        default:
+            return false;
     }
 }
 
