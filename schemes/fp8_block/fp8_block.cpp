@@ -59,10 +59,9 @@ class Fp8Block : public Scheme {
         Writer(const Checkpoint& source, Options& options)
             : LinearWriter(source),
               recipe_(float8_recipe(options)),
-              block_(options.take_number('b', 128)),
+              block_(options.take_number('b', 0)),
               exponents_(options.take_flag("ue8m0")) {
             options.finish("b128 or another block size, ue8m0, compute=bf16, compute=f16 or compute=f32");
-            if (block_ == 0) throw Refused({.what = "the block size must be positive"});
             if (exponents_) recipe_.exponents(MORTISE_EXPONENT_CEIL);
         }
         std::string config() override {
@@ -73,6 +72,19 @@ class Fp8Block : public Scheme {
         }
 
       private:
+        // What the options leave open is as in the source, so that its codes can stay as they are.
+        void consider(const mortise_module& m, const mortise_spec& current) override {
+            if (block_ != 0 || m.kind != MORTISE_MODULE_LINEAR) return;
+            const mortise_level& level = current.levels[0];
+            const bool blocks = current.encoding == MORTISE_ENCODING_E4M3 && current.n_levels == 1 &&
+                                level.row_group > 1 && level.row_group == level.column_group;
+            block_ = blocks ? level.row_group : 128;
+            for (uint32_t f = 0; blocks && f < current.n_fields; ++f) {
+                const auto scale = source().tensor(view(current.fields[f].tensor));
+                exponents_ |= scale && scale->dtype == MORTISE_DTYPE_F8_E8M0;
+            }
+            if (exponents_) recipe_.exponents(MORTISE_EXPONENT_CEIL);
+        }
         void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
             const Float8 form{
                 .rows = m.rows, .columns = m.columns, .block_rows = block_, .block_columns = block_};
