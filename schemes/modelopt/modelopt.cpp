@@ -288,7 +288,8 @@ class ModelOpt : public Scheme {
         layers_.report(visit, context);
     }
 
-    // Writes with the arithmetic of ModelOpt's exporter; without an option, what is in this dialect as it is.
+    // Writes with the arithmetic of ModelOpt's exporter; without an option, what is in this dialect as it is
+    // and anything else per channel.
     // Scales of inputs are the source's: nothing here calibrates.
     class Writer : public LinearWriter {
       public:
@@ -305,8 +306,7 @@ class ModelOpt : public Scheme {
             options.finish(known + "and of w4a16_awq g64 or another group size");
             if (how_.algorithm == nullptr && match(source).yes) own_ = std::make_unique<ModelOpt>(source);
             if (own_ != nullptr) how_ = own_->all_;
-            if (how_.algorithm == nullptr)
-                throw Refused({.what = "no algorithm is named", .expected = known});
+            if (how_.algorithm == nullptr) how_.algorithm = &algorithms[1];
         }
         std::string config() override {
             const std::string group =
