@@ -260,7 +260,15 @@ class LinearWriter : public SchemeWriter {
         if (module.kind == MORTISE_MODULE_EMBEDDING && !(embedding_ || (reach_.embeddings && coded)))
             return "embedding and head stay floats";
         if (module.experts != 1 && !reach_.stacks) return "stacked experts stay floats";
+        if (module.kind == MORTISE_MODULE_LINEAR && !coded && has_codes()) return "it is a float in the source";
         return why_plain(module);
+    }
+
+    // Effect: true iff the source says that it is quantized: then its floats were left out on purpose.
+    bool has_codes() const {
+        for (const char* key : {"quantization_config", "compression_config", "quantization"})
+            if (source().config()[key]) return true;
+        return source().document("quant_config.json") || source().document("quantize_config.json");
     }
 
     Reach reach_;
