@@ -73,6 +73,7 @@ class Converter {
     DType float_dtype_{};         // of plain weights written; 0 = as the source
     ConvertReport report_;
     std::map<std::string, float> shared_amax_;
+    uint64_t cache_numbers_ = 0;
     uint64_t done_ = 0;
 };
 
@@ -103,10 +104,10 @@ Status Converter::prepare(registry::Registry& registry) {
     quantization_.copy = writer.config_copy();
     MORTISE_CHECK(choose_vector_dtypes());
     lay_out_shards();
-    uint64_t cache_scales = 0;
     for (const plan::Source& source : plan_.sources)
-        if (source.kind == 0) cache_scales += source.tensors.size() - static_cast<uint64_t>(std::ranges::count(source.tensors, plan::none));
-    if (cache_scales > 0) report_.notes.push_back(std::to_string(cache_scales) + " scales of the KV cache are not written: no dialect has been asked for them");
+        if (source.kind == 0) cache_numbers_ += source.tensors.size() - static_cast<uint64_t>(std::ranges::count(source.tensors, plan::none));
+    if (cache_numbers_ > 0)
+        report_.notes.push_back(std::to_string(cache_numbers_) + " scales of the KV cache are not written: no dialect has been asked for them");
     for (const plan::Source& source : plan_.sources)
         if (source.dropped) report_.notes.push_back(source.name + " is not written: dropped by a rule");
     return {};
@@ -126,6 +127,11 @@ Status Converter::add_job(plan::DialectWriter& writer, uint32_t id) {
 // A vector keeps its dtype, unless it came as F32 from a container and every element fits the written floats.
 Status Converter::choose_vector_dtypes() {
     for (uint32_t v = 0; v < plan_.vectors.size(); ++v) {
+        if (plan_.vectors[v].weight == plan::none) {  // a number of the KV cache: checked, not written
+            MORTISE_CHECK(read_vector(Origin(planned_), ledger_, v));
+            ++cache_numbers_;
+            continue;
+        }
         const checkpoint::TensorEntry& tensor = planned_.checkpoint().catalog.tensors()[plan_.vectors[v].tensor];
         VectorJob job{v, vector_name(plan_, plan_.vectors[v]), tensor.dtype};
         const bool narrower = tensor.dtype == DType::f32 && (float_dtype_ == DType::bf16 || float_dtype_ == DType::f16);

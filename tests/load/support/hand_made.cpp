@@ -109,6 +109,7 @@ uint32_t HandMade::equal_part(const std::string& name, const std::string& other,
 
 uint32_t HandMade::random_vector(const std::string& name, uint64_t columns) {
     plan::VectorPlan vector;
+    vector.weight = 0;  // of the model, not of a KV cache
     vector.tensor = tensor(name, {static_cast<int64_t>(columns)}, pseudo_random(columns, seed_++));
     vector.columns = vector.n_columns = columns;
     vector.parameter = static_cast<uint32_t>(plan.parameters.size());
