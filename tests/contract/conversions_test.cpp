@@ -30,6 +30,12 @@ std::vector<std::string> writing_dialects() {
     return out;
 }
 
+// Those that need no options to write floats.
+std::vector<std::string> default_dialects() {
+    const auto table = convert_table(plugins(), {});
+    return table ? table->dialects : std::vector<std::string>{};
+}
+
 class Dialect : public ::testing::TestWithParam<std::string> {
   protected:
     Result<ConvertReport> write(const std::string& from, bool requantize) {
@@ -100,12 +106,14 @@ TEST_P(Dialect, CallsNothingLosslessThatIsNot) {
         EXPECT_TRUE(differences->same_values()) << name;
     }
 }
-INSTANTIATE_TEST_SUITE_P(OfTheTree, Dialect, ::testing::ValuesIn(writing_dialects()), test::gtest_name);
+INSTANTIATE_TEST_SUITE_P(OfTheTree, Dialect, ::testing::ValuesIn(default_dialects()), test::gtest_name);
 
 TEST(ConvertTable, EveryDialectKeepsItsOwnWeights) {
     const auto table = convert_table(plugins(), {});
+    const std::vector<std::string> dialects = writing_dialects();
     ASSERT_TRUE(table) << to_string(table.error());
-    EXPECT_EQ(table->dialects, writing_dialects());
+    EXPECT_GE(table->dialects.size(), 3u);
+    for (const std::string& dialect : table->dialects) EXPECT_EQ(std::ranges::count(dialects, dialect), 1) << dialect;
     for (size_t d = 0; d < table->dialects.size(); ++d) EXPECT_TRUE(table->cells[d][d].lossless) << table->dialects[d];
 }
 

@@ -157,6 +157,19 @@ TEST_F(Conversion, FloatsThatACodedSourceLeftOutStayFloats) {
     EXPECT_EQ(coded, 12u);
 }
 
+TEST_F(Conversion, NumbersOfALoadedCacheAreReportedAndNotWritten) {
+    plan::Options options;
+    options.path = golden("ct-kv-fp8");
+    options.cache_dtype = "checkpoint";
+    options.bind_kernels = false;
+    const auto planned = plan::make(options, plugins());
+    ASSERT_TRUE(planned) << to_string(planned.error());
+    const auto report = convert(**planned, plugins(), out(), {.dialect = "fp8_channel"}, team_);
+    ASSERT_TRUE(report) << to_string(report.error());
+    EXPECT_TRUE(std::ranges::any_of(report->notes, [](const std::string& note) { return note.find("KV cache") != std::string::npos; }));
+    EXPECT_EQ(report->total.changed, 0u);
+}
+
 TEST_F(Conversion, AnExistingFolderIsLeftAlone) {
     fs::create_directory(out());
     EXPECT_FALSE(convert_to(golden("llama"), "unquantized", "bf16"));

@@ -82,9 +82,9 @@ class Options {
     std::map<std::string, std::string> left_;
 };
 
-// Effect: 8-bit floats: scale = f32(amax) / 448, code = f32(weight / scale), scale 1 for zeros (Model-Optimizer,
-// export/quant_utils.py); with "compute=" among the options all in that dtype, its epsilon for zeros
-// (llm-compressor, observers/min_max.py).
+// Effect: 8-bit floats: scale = f32(amax) / 448, code = f32(weight / scale), scale 1 for zeros
+// (Model-Optimizer, export/quant_utils.py); with "compute=" among the options all in that dtype, its epsilon
+// for zeros (llm-compressor, observers/min_max.py).
 inline Recipe float8_recipe(Options& options) {
     const uint32_t dtype = options.take_dtype("compute");
     if (dtype != 0) return symmetric_recipe(encoding_of(dtype), 448, -448, 448);
@@ -127,8 +127,8 @@ class SchemeWriter {
         }
         return otherwise;
     }
-    // Errors: Unsupported when `spec` has a stored scale of inputs and the source has none: that would have to be
-    // calibrated.
+    // Errors: Unsupported when `spec` has a stored scale of inputs and the source has none: that would have
+    // to be calibrated.
     static void need_calibration(Spec& spec, const mortise_spec& current, const mortise_module& module) {
         for (const uint32_t role : {MORTISE_ROLE_INPUT_SCALE, MORTISE_ROLE_INPUT_SCALE2}) {
             bool stored = spec.find(role) == nullptr;
@@ -173,7 +173,15 @@ class SchemeWriter {
     // Effect: a float weight of `dtype`.
     void write_plain(const mortise_module& module, const mortise_spec& current, mortise_target& target,
                      uint32_t dtype, std::string reason) {
-        Spec spec = plain(module.experts, module.rows, module.columns, name_of(module) + ".weight", dtype);
+        // A stack of experts keeps its name without ".weight" and its order of axes.
+        bool bare = false, transposed = false;
+        for (uint32_t f = 0; f < current.n_fields && module.experts > 1 && is_plain(current); ++f) {
+            if (current.fields[f].role != MORTISE_ROLE_CODES) continue;
+            bare = view(current.fields[f].tensor) == name_of(module);
+            transposed = current.fields[f].layout.n_planes > 0;
+        }
+        Spec spec = plain(module.experts, module.rows, module.columns,
+                          name_of(module) + (bare ? "" : ".weight"), dtype, transposed);
         keep_bias(spec, module, current);
         target.plain = 1;
         target.reason = spec.keep(std::move(reason));
@@ -206,9 +214,9 @@ struct Reach {
     bool heads = false, embeddings = false, stacks = false;  // stacks: all experts in one tensor
 };
 
-// A dialect that quantizes linears: embeddings, heads, stacks of experts and linears that do not fit stay floats,
-// unless the dialect reaches them and the source has them coded, or the user says "head" or "embedding".
-// Derive, answer linear().
+// A dialect that quantizes linears: embeddings, heads, stacks of experts and linears that do not fit stay
+// floats, unless the dialect reaches them and the source has them coded, or the user says "head" or
+// "embedding". Derive, answer linear().
 class LinearWriter : public SchemeWriter {
   public:
     explicit LinearWriter(const Checkpoint& source) : SchemeWriter(source) {}
@@ -260,7 +268,8 @@ class LinearWriter : public SchemeWriter {
         if (module.kind == MORTISE_MODULE_EMBEDDING && !(embedding_ || (reach_.embeddings && coded)))
             return "embedding and head stay floats";
         if (module.experts != 1 && !reach_.stacks) return "stacked experts stay floats";
-        if (module.kind == MORTISE_MODULE_LINEAR && !coded && has_codes()) return "it is a float in the source";
+        if (module.kind == MORTISE_MODULE_LINEAR && !coded && has_codes())
+            return "it is a float in the source";
         return why_plain(module);
     }
 
