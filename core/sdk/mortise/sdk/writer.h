@@ -158,6 +158,18 @@ class SchemeWriter {
     // Effect: the source's bias under the module's name, in the dtype it has.
     void keep_bias(Spec& spec, const mortise_module& module, const mortise_spec& current) const {
         if (module.has_bias == 0) return;
+        for (uint32_t f = 0; f < current.n_fields && module.experts > 1; ++f) {
+            const mortise_field& own = current.fields[f];  // of a stack: its name and shape as they are
+            if (own.role != MORTISE_ROLE_BIAS) continue;
+            mortise_field& bias =
+                spec.field(MORTISE_ROLE_BIAS, std::string(view(own.tensor)), {}, {own.shapes[0]});
+            bias.experts = own.experts;
+            bias.rows = own.rows;
+            bias.columns = own.columns;
+            bias.layout = own.layout;
+            bias.flags = MORTISE_FIELD_FINITE;
+            return store_as(bias, source_dtype(current, MORTISE_ROLE_BIAS, MORTISE_DTYPE_F32));
+        }
         mortise_field& bias = add_bias(spec, name_of(module) + ".bias", module.rows);
         store_as(bias, source_dtype(current, MORTISE_ROLE_BIAS, MORTISE_DTYPE_F32));
     }
