@@ -139,7 +139,7 @@ TEST_P(Checkpoints, DecodedWeightsAreTheProducers) {
 INSTANTIATE_TEST_SUITE_P(Golden, Checkpoints,
                          ::testing::Values("llama", "llama_bias", "llama_tied", "llama_rope_linear", "llama_rope_llama3",
                                            "llama_rope_yarn", "qwen2", "qwen2_sliding", "qwen3", "qwen3_moe",
-                                           "qwen3_moe_v5names", "mixtral", "phi3_longrope_long", "gpt_oss", "awq_gemm_g128",
+                                           "qwen3_moe_v5names", "mixtral", "phi3_longrope_long", "gpt_oss", "mxfp4_gpt_oss", "awq_gemm_g128",
                                            "awq_tied_redundant_lm_head", "ct_fp8_dynamic", "ct_kv_fp8", "ct_nvfp4",
                                            "gguf_q4_0", "gguf_q4_1", "gguf_q8_0",
                                            "gptq4_g128_actorder_sym", "gptq4_g128_ragged",
