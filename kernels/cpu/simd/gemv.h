@@ -55,7 +55,10 @@ inline void add_stretch(const Packing& packing, const Decoder<K>& decoder, const
     stretch<K, Rows>(decoder, codes, inputs.x + k, inputs.stride, end - k, part);
     const F scale = scale_of(packing, panel, g);
     for (int t = 0; t < Rows; t++) total[t] = fma(part[t], scale, total[t]);
-    if (!packing.shifted() || end != packing.end(g)) return;
+    if (end != packing.end(g)) return;
+    const uint8_t* tail = codes + (end - k) * packing.column_bytes();  // what stretch() does not ask for
+    for (uint64_t b = 0; b < packing.tail_bytes(); b += 64) prefetch(tail + stretch_bytes + b);
+    if (!packing.shifted()) return;
     const F offset = offsets_of(packing, panel, g, scale);
     for (int t = 0; t < Rows; t++) total[t] = fma(set(sums[t * packing.groups + g]), offset, total[t]);
 }
