@@ -69,6 +69,7 @@ Result<Target> DialectWriter::target(const Source& source, const std::string& na
     module.experts = source.spec.extent.experts;
     module.rows = source.spec.extent.rows;
     module.columns = source.spec.extent.columns;
+    module.transposed = source.transposed;
     module.n_parts = 1;
     module.part_names = &module.name;
     module.part_rows = &module.rows;

@@ -90,6 +90,7 @@ struct Source {
     std::string canonical;    // in Hugging Face naming
     uint32_t kind = 0;        // MORTISE_MODULE_*
     bool plain = true;
+    bool transposed = false;  // floats of this module are kept as [columns][rows]
     quant::QuantSpec spec;
     std::vector<uint32_t> tensors;  // [spec.fields]: catalog index or none (optional and absent)
     std::string rule, where, note;  // what decided; file:line; a reported contradiction

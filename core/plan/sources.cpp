@@ -124,6 +124,7 @@ uint32_t find_source(Resolver& r, const ModuleQuery& query) {
                                    .fix = "the download is incomplete or the config names another format"});
         }
     }
+    source->transposed = query.transposed;
     if (!source->note.empty()) r.plan.notes.push_back(source->name + ": " + source->note);
     const auto id = static_cast<uint32_t>(r.plan.sources.size());
     r.plan.sources.push_back(std::move(*source));

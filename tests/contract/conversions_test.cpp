@@ -101,7 +101,9 @@ TEST_P(Dialect, CallsNothingLosslessThatIsNot) {
             EXPECT_FALSE(fs::exists(out())) << name;
             continue;
         }
-        const auto differences = diff(*plan_of(golden(name)), *plan_of(out()), team_);
+        const auto written = plan_of(out());
+        ASSERT_TRUE(written) << name << ": what was written cannot be read";
+        const auto differences = diff(*plan_of(golden(name)), *written, team_);
         ASSERT_TRUE(differences) << name << ": " << to_string(differences.error());
         EXPECT_TRUE(differences->same_values()) << name;
     }

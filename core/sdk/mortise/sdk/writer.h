@@ -185,15 +185,16 @@ class SchemeWriter {
     // Effect: a float weight of `dtype`.
     void write_plain(const mortise_module& module, const mortise_spec& current, mortise_target& target,
                      uint32_t dtype, std::string reason) {
-        // A stack of experts keeps its name without ".weight" and its order of axes.
-        bool bare = false, transposed = false;
-        for (uint32_t f = 0; f < current.n_fields && module.experts > 1 && is_plain(current); ++f) {
-            if (current.fields[f].role != MORTISE_ROLE_CODES) continue;
-            bare = view(current.fields[f].tensor) == name_of(module);
-            transposed = current.fields[f].layout.n_planes > 0;
+        // A stack of experts under the module's own name, whose companions follow an underscore, stays there.
+        const std::string name = name_of(module);
+        bool bare = false;
+        for (uint32_t f = 0; f < current.n_fields && module.experts > 1; ++f) {
+            const std::string_view tensor = view(current.fields[f].tensor);
+            if (current.fields[f].role == MORTISE_ROLE_CODES)
+                bare = tensor == name || tensor.starts_with(name + "_");
         }
-        Spec spec = plain(module.experts, module.rows, module.columns,
-                          name_of(module) + (bare ? "" : ".weight"), dtype, transposed);
+        Spec spec = plain(module.experts, module.rows, module.columns, name + (bare ? "" : ".weight"), dtype,
+                          module.transposed != 0);
         keep_bias(spec, module, current);
         target.plain = 1;
         target.reason = spec.keep(std::move(reason));
