@@ -59,6 +59,7 @@ class Converter {
     Status write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file, std::mutex& lock, ConvertedModule& out);
     Status share_amax();
     Status write_vector(const VectorJob& job, checkpoint::SafetensorsWriter& file);
+    Status refuse_change() const;
 
     const plan::Planned& planned_;
     const plan::LoadPlan& plan_;
@@ -233,6 +234,20 @@ Status Converter::write_shard(const Shard& shard, const std::string& path) {
     return file.close();
 }
 
+// Effect: the refusal of a lossy conversion; names how many weights change and the first module of them.
+Status Converter::refuse_change() const {
+    const auto first = std::ranges::find_if(report_.modules, [](const ConvertedModule& m) { return m.change.changed > 0; });
+    const std::string reason = first->reason.empty() ? "" : " (" + first->reason + ")";
+    return fail(Problem{.code = Code::lossy,
+                        .what = "the conversion would change decoded weights",
+                        .file = plan_.path,
+                        .tensor = first->name,
+                        .expected = "every weight bit-equal",
+                        .found = std::to_string(report_.total.changed) + " of " + std::to_string(report_.total.weights) +
+                                 " weights would change, first here: " + first->from + " would become " + first->to + reason,
+                        .fix = "if that is what you want, say --requantize"});
+}
+
 Status Converter::write(const std::string& folder) {
     MORTISE_CHECK(share_amax());
     MORTISE_TRY(auto beside, AtomicFolder::create(folder));
@@ -246,13 +261,7 @@ Status Converter::write(const std::string& folder) {
     MORTISE_CHECK(check_remaining(Origin(planned_), ledger_));
     MORTISE_CHECK(ledger_.reader.unchanged());
     MORTISE_CHECK(ledger_.close_tensors());
-    if (report_.total.changed > 0 && !options_.requantize)
-        return fail(Problem{.code = Code::lossy,
-                            .what = "the conversion would change decoded weights",
-                            .file = plan_.path,
-                            .expected = "every weight bit-equal",
-                            .found = std::to_string(report_.total.changed) + " of " + std::to_string(report_.total.weights) + " weights would change",
-                            .fix = "if that is what you want, say --requantize"});
+    if (report_.total.changed > 0 && !options_.requantize) return refuse_change();
     if (shards_.size() > 1) MORTISE_CHECK(write_index(beside.path(), where, report_.bytes));
     MORTISE_CHECK(write_side_files(planned_.checkpoint(), beside.path(), quantization_, float_dtype_));
     return beside.commit();
