@@ -17,12 +17,10 @@ class Fp8Block : public Scheme {
         q.one_of("activation_scheme", {"dynamic"}, "dynamic");
         q.one_of("fmt", {"e4m3", "float8_e4m3fn"}, "e4m3");
         exponents_ = q.one_of("scale_fmt", {"float", "ue8m0"}, "float") == "ue8m0";
-        const Config size = q["weight_block_size"];
-        const auto block = size.list<int64_t>();
-        if (block.size() != 2 || block[0] <= 0 || block[1] <= 0)
-            throw Refused({.what = "weight_block_size is not two positive numbers", .node = size.node()});
-        block_rows_ = static_cast<uint64_t>(block[0]);
-        block_columns_ = static_cast<uint64_t>(block[1]);
+        const Config size = q.require("weight_block_size");
+        const std::vector<uint64_t> block = block_size(size);
+        block_rows_ = block[0];
+        block_columns_ = block[1];
         groups_.ignore = left_alone(q);
         groups_.groups.push_back({.everywhere = true, .name = "weight_block_size", .node = size});
     }

@@ -164,7 +164,7 @@ class Mlx : public Scheme {
                            .found = std::to_string(m.columns) + " columns",
                            .node = node.node()});
         Spec spec = grouped(m.experts, m.rows, m.columns, settings, name);
-        if (m.has_bias != 0) add_bias(spec, name + ".bias", m.rows);
+        if (m.has_bias != 0) add_bias(spec, name + ".bias", m.rows, m.experts);
         say(answer, std::move(spec), false, rule != nullptr && !skipped ? rule->text : "quantization",
             skipped ? rule->text + " says that it is left as it is, and it is quantized" : "", node);
     }

@@ -1,8 +1,7 @@
 // The files of NVIDIA ModelOpt's Hugging Face export (0.47). `quant_algo` says what a linear is, compared
 // whole. config.json and hf_quant_config.json repeat each other and neither holds everything: both are read
-// and must agree. `config_groups` looks like another dialect's, is written for some algorithms only and is
-// wrong for some of them: it is never read. Facts:
-// modelopt/torch/export/{unified_export_hf,quant_utils,convert_hf_config}.py.
+// and must agree. `config_groups` looks like another dialect's and is wrong for some algorithms: it is never
+// read. Facts: modelopt/torch/export/{unified_export_hf,quant_utils,convert_hf_config}.py.
 
 #include <memory>
 #include <sstream>
@@ -30,6 +29,7 @@ struct Site {
     bool bare = names.stem.back() == '_';
 
     std::string beside(const std::string& leaf) const { return names.stem + leaf; }
+    std::string scale() const { return beside("weight_scale"); }
     std::vector<int64_t> shape(const std::string& leaf) const {
         const auto tensor = checkpoint.tensor(beside(leaf));
         return tensor ? tensor->shape : std::vector<int64_t>();
@@ -38,10 +38,9 @@ struct Site {
 
 Spec float8_of(const Site& s, uint64_t block_rows, uint64_t block_columns) {
     Spec spec = float8({s.m.experts, s.m.rows, s.m.columns, s.bare ? 0 : block_rows, block_columns},
-                       s.names.weight, s.beside("weight_scale"));
+                       s.names.weight, s.scale());
     mortise_field& scale = *spec.find(MORTISE_ROLE_SCALE);
-    if (block_rows != 0)
-        std::swap(scale.shapes[0], scale.shapes[scale.n_shapes - 1]);  // the one that is written
+    if (block_rows != 0) std::swap(scale.shapes[0], scale.shapes[scale.n_shapes - 1]);  // is written
     if (scale.rows * scale.columns == 1) scale.shapes[scale.n_shapes++] = shape_of({});
     if (!s.bare) return spec;
     per_expert(scale, s.checkpoint, s.m.experts);
@@ -55,15 +54,11 @@ Spec tensor8(const Site& s) {
     const std::vector<int64_t> shape = s.shape("weight_scale");
     return float8_of(s, shape.size() == 1 && shape[0] > 1 ? 1 : 0, 0);
 }
-Spec int8(const Site& s) {
-    return int8_rows(s.m.rows, s.m.columns, s.names.weight, s.beside("weight_scale"));
-}
-Spec int4(const Site& s) {
-    return int4_row_pairs(s.m.rows, s.m.columns, s.group, s.names.weight, s.beside("weight_scale"));
-}
+Spec int8(const Site& s) { return int8_rows(s.m.rows, s.m.columns, s.names.weight, s.scale()); }
+Spec int4(const Site& s) { return int4_row_pairs(s.m.rows, s.m.columns, s.group, s.names.weight, s.scale()); }
 Spec small_floats(const Site& s, uint32_t bits, bool exponents) {
     FloatGroups form{s.m.experts, s.m.rows, s.m.columns, s.group, bits, exponents};
-    Spec spec = float_groups(form, s.names.weight, s.beside("weight_scale"));
+    Spec spec = float_groups(form, s.names.weight, s.scale());
     mortise_field& scale = *spec.find(MORTISE_ROLE_SCALE);
     if (exponents) std::swap(scale.dtypes[0], scale.dtypes[1]);  // U8 is written
     if (s.bare) store_transposed(*spec.find(MORTISE_ROLE_CODES));
@@ -73,7 +68,6 @@ Spec small_floats(const Site& s, uint32_t bits, bool exponents) {
 Spec nvfp4(const Site& s) {
     Spec spec = small_floats(s, 4, false);
     mortise_field& second = add_global_scale(spec, s.beside("weight_scale_2"), false);
-    std::swap(second.shapes[0], second.shapes[1]);
     if (s.bare) per_expert(second, s.checkpoint, s.m.experts);
     return spec;
 }
@@ -85,10 +79,7 @@ void static_int8(Spec& spec, const Site& s) { add_int8_input(spec, s.beside("inp
 void tokens(Spec& spec, const Site&) { spec->activation = float8_tokens(); }
 // "Weight only" by name; its consumers quantize inputs all the same (vLLM, per block of columns).
 void groups8(Spec& spec, const Site& s) { spec->activation = float8_groups(s.block[1], false); }
-void float4(Spec& spec, const Site& s) {
-    mortise_field& scale = add_float4_inputs(spec, s.beside("input_scale"), false);
-    std::swap(scale.shapes[0], scale.shapes[1]);
-}
+void float4(Spec& spec, const Site& s) { add_float4_inputs(spec, s.beside("input_scale"), false); }
 void micro8(Spec& spec, const Site&) { spec->activation = microscaled_inputs(8, MORTISE_EXPONENT_CEIL); }
 void micro4(Spec& spec, const Site&) {
     spec->activation = microscaled_inputs(4, MORTISE_EXPONENT_CEIL);
@@ -109,21 +100,7 @@ void float4_and_low_rank(Spec& spec, const Site& s) {
     float4(spec, s);
     const bool renamed = s.checkpoint.has(s.beside("svdquant_lora_a"));
     const std::string prefix = renamed ? "svdquant_lora_" : "weight_quantizer._svdquant_lora_";
-    const std::vector<int64_t> shape = s.shape(prefix + "a");
-    const uint64_t rank = shape.empty() ? 1 : static_cast<uint64_t>(shape[0]);
-    add_low_rank(spec, s.beside(prefix + "a"), s.beside(prefix + "b"), rank);
-}
-
-// How codes and scales come from floats of dtype `own` (export/quant_utils.py, qtensor/*.py).
-Recipe tensor8_from(uint32_t own) {  // a scale without axes leaves the quotient in the dtype of the floats
-    return symmetric_recipe(MORTISE_ENCODING_F32, 448, -448, 448).zero_scale(1).quotient(own);
-}
-Recipe float8_from(uint32_t) { return tensor8_from(MORTISE_ENCODING_F32); }
-Recipe int4_from(uint32_t) { return symmetric_recipe(MORTISE_ENCODING_F32, 7, -8, 7).zero_scale(1); }
-Recipe mxfp8_from(uint32_t) { return float8_from(0).zero_scale(0x1p-127).exponents(MORTISE_EXPONENT_CEIL); }
-Recipe nvfp4_from(uint32_t) {
-    Recipe recipe = symmetric_recipe(MORTISE_ENCODING_F32, 6, -6, 6).zero_scale(1);
-    return recipe.scale_floor(0x1p-9).second_divisor(6 * 448);
+    add_low_rank(spec, s.checkpoint, s.beside(prefix + "a"), s.beside(prefix + "b"));
 }
 
 struct Algorithm {
@@ -133,23 +110,24 @@ struct Algorithm {
     void (*inputs)(Spec&, const Site&);  // null: as they are
     uint64_t group = 0;                  // where the config does not say; 0: as the scales say
     bool pre_scale = false;              // a vector may multiply the inputs, where it was not folded away
-    Recipe (*recipe)(uint32_t own) = nullptr;  // null: is not written
+    Recipe (*recipe)() = nullptr;        // of export/quant_utils.py and qtensor/*.py; null: is not written
 };
 constexpr Algorithm algorithms[] = {
-    {"FP8", "FP8_DEFAULT_CFG", tensor8, static8, 0, false, tensor8_from},
-    {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_PER_CHANNEL_PER_TOKEN_CFG", rows8, tokens, 0, false, float8_from},
-    {"fp8_pb_wo", "FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG FP8_BLOCK_CFG", blocks8, groups8, 0, false, float8_from},
-    {"NVFP4", "NVFP4_DEFAULT_CFG NVFP4_FOUR_OVER_SIX_CFG", nvfp4, float4, 16, false, nvfp4_from},
+    {"FP8", "FP8_DEFAULT_CFG", tensor8, static8, 0, false, float8_recipe},
+    {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_PER_CHANNEL_PER_TOKEN_CFG", rows8, tokens, 0, false, float8_recipe},
+    {"fp8_pb_wo", "FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG FP8_BLOCK_CFG", blocks8, groups8, 0, false,
+     float8_recipe},
+    {"NVFP4", "NVFP4_DEFAULT_CFG NVFP4_FOUR_OVER_SIX_CFG", nvfp4, float4, 16, false, float4_recipe},
     {"NVFP4_AWQ", "NVFP4_AWQ_LITE_CFG NVFP4_AWQ_CLIP_CFG NVFP4_AWQ_FULL_CFG", nvfp4, float4, 16, true,
-     nvfp4_from},
+     float4_recipe},
     {"NVFP4_SVD", "NVFP4_SVDQUANT_DEFAULT_CFG", nvfp4, float4_and_low_rank, 16, true},
-    {"W4A16_NVFP4", "W4A16_NVFP4_CFG", nvfp4, nullptr, 16, false, nvfp4_from},
+    {"W4A16_NVFP4", "W4A16_NVFP4_CFG", nvfp4, nullptr, 16, false, float4_recipe},
     {"W4A8_NVFP4_FP8", "W4A8_NVFP4_FP8_CFG", nvfp4, static8, 32},
-    {"W4A16_AWQ", "INT4_AWQ_CFG INT4_BLOCKWISE_WEIGHT_ONLY_CFG", int4, nullptr, 0, true, int4_from},
+    {"W4A16_AWQ", "INT4_AWQ_CFG INT4_BLOCKWISE_WEIGHT_ONLY_CFG", int4, nullptr, 0, true, int4_recipe},
     {"W4A8_AWQ", "W4A8_AWQ_BETA_CFG", int4, static_and_cast, 0, true},
     {"W8A16", "INT8_WEIGHT_ONLY_CFG", int8, nullptr},
     {"W8A8_SQ_PER_CHANNEL", "INT8_SMOOTHQUANT_CFG INT8_DEFAULT_CFG", int8, static_int8, 0, true},
-    {"MXFP8", "MXFP8_DEFAULT_CFG", mxfp8, micro8, 32, false, mxfp8_from},
+    {"MXFP8", "MXFP8_DEFAULT_CFG", mxfp8, micro8, 32, false, float8_powers_recipe},
     {"mxfp4", "MXFP4_DEFAULT_CFG", mxfp4, micro4, 32},
     {"W4A8_MXFP4_FP8", "W4A8_MXFP4_FP8_CFG", mxfp4, perhaps_static, 32},
     {"MIXED_PRECISION", "MIXED_PRECISION", nullptr, nullptr},
@@ -166,12 +144,12 @@ Spec quantized(const Site& s, const Algorithm& by) {
     return spec;
 }
 
-// Effect: the algorithm that a text names. Errors: Unsupported, with the list.
-const Algorithm* algorithm_of(const Config& named, bool as_config) {
+// Effect: the algorithm that a text under `key` names. Errors: Unsupported, with the list.
+const Algorithm* algorithm_of(const Config& named, std::string_view key) {
     const std::string name = lower(named.as<std::string>());
     std::string known;
     for (const Algorithm& each : algorithms) {
-        std::istringstream names(as_config ? each.configs : each.name);
+        std::istringstream names(key == "quant_algo" ? each.name : each.configs);
         for (std::string one; names >> one; known += one + " ")
             if (lower(one) == name) return &each;
     }
@@ -183,17 +161,8 @@ const Algorithm* named_algorithm(const Config& config) {
     const Algorithm* out = nullptr;
     for (const char* key : {"quant_cfg", "recipe", "quant_algo"})
         if (const Config named = config[key])
-            out = agreed(out, algorithm_of(named, std::string_view(key) != "quant_algo"), "the algorithm",
-                         named);
+            out = agreed(out, algorithm_of(named, key), "the algorithm", named);
     return out;
-}
-// Effect: the cache's algorithm, in lower case; "" = none. One is spelled as an object of the usual keys.
-std::string named_cache(const Config& config) {
-    const Config scheme = config["kv_cache_scheme"], name = scheme ? scheme : config["kv_cache_quant_algo"];
-    if (!scheme.is_object()) return name ? lower(name.as<std::string>()) : "";
-    scheme.ignore({"dynamic"});
-    const std::string coding = scheme.get("type", "") + std::to_string(scheme.get<int64_t>("num_bits"));
-    return coding == "float8" ? "fp8" : coding;
 }
 // What a config says of the modules that have an algorithm of their own.
 struct Setting {
@@ -208,7 +177,8 @@ Listed<Setting> listed(const Config& layers) {
         each.ignore({"pre_quant_scale", "lora_rank"});
         each.refuse_if_set("has_zero_point");
         out.add(layers.key(i),
-                {algorithm_of(each.require("quant_algo"), false), each.get<uint64_t>("group_size", 0)}, each);
+                {algorithm_of(each.require("quant_algo"), "quant_algo"), each.get<uint64_t>("group_size", 0)},
+                each);
     }
     return out;
 }
@@ -231,13 +201,9 @@ class ModelOpt : public Scheme {
         };
         all_.algorithm = both("the algorithm", named_algorithm);
         all_.group = both("'group_size'", [](const Config& c) { return c.get<uint64_t>("group_size", 0); });
-        block_ = both("'weight_block_size'",
-                      [](const Config& c) { return c["weight_block_size"].list<uint64_t>(); });
+        block_ = both("the block", [](const Config& c) { return block_size(c["weight_block_size"]); });
         if (block_.empty()) block_ = {128, 128};
-        if (block_.size() != 2 || block_[0] == 0 || block_[1] == 0)
-            throw Refused(
-                {.what = "'weight_block_size' is no pair of sizes", .node = (flat ? flat : side).node()});
-        cache_ = cache_named(both("the cache", named_cache));
+        cache_ = cache_named(both("the cache", cache_word));
         layers_ = both("'quantized_layers'", [](const Config& c) { return listed(c["quantized_layers"]); });
         if (all_.algorithm == nullptr && !cache_.named())
             throw Refused({.what = "missing key 'quant_algo'", .node = (flat ? flat : side).node()});
@@ -269,15 +235,10 @@ class ModelOpt : public Scheme {
                              is.chosen ? is.rule + " chooses it, and it is a float" : is.note, is.node);
         const Algorithm* by = is.how.algorithm;
         if (by == nullptr || by->weights == nullptr)
-            throw Refused({.what = "it has codes, and no algorithm is named for it",
+            throw Refused({.what = "it has codes, and " + is.rule,
                            .subject = std::string(view(m.name)),
-                           .found = is.rule,
                            .node = is.node.node()});
-        if (site.group != 0 && m.columns % site.group != 0)
-            throw Refused({.what = "the group does not divide the columns",
-                           .subject = std::string(view(m.name)),
-                           .expected = std::to_string(site.group),
-                           .found = std::to_string(m.columns)});
+        need_whole_groups(m, site.group);
         say(answer, quantized(site, *by), false, is.rule,
             is.chosen ? is.note : is.rule + " leaves it out, and it has codes", is.node);
     }
@@ -288,9 +249,8 @@ class ModelOpt : public Scheme {
         layers_.report(visit, context);
     }
 
-    // Writes with the arithmetic of ModelOpt's exporter; without an option, what is in this dialect as it is
-    // and anything else per channel.
-    // Scales of inputs are the source's: nothing here calibrates.
+    // Writes as ModelOpt's exporter does; without an option, what is in this dialect as it is and anything
+    // else per channel. Scales of inputs are the source's: nothing here calibrates.
     class Writer : public LinearWriter {
       public:
         Writer(const Checkpoint& source, Options& options) : LinearWriter(source) {
@@ -301,8 +261,7 @@ class ModelOpt : public Scheme {
                 if (options.take_flag(word)) how_ = {&each, each.group};
                 known += word + ", ";
             }
-            if (how_.algorithm != nullptr && how_.algorithm->weights == int4)
-                how_.group = options.take_number('g', 128);
+            if (how_.algorithm && how_.algorithm->weights == int4) how_.group = options.take_number('g', 128);
             options.finish(known + "and of w4a16_awq g64 or another group size");
             if (how_.algorithm == nullptr && match(source).yes) own_ = std::make_unique<ModelOpt>(source);
             if (own_ != nullptr) how_ = own_->all_;
@@ -319,27 +278,23 @@ class ModelOpt : public Scheme {
       private:
         std::string why_plain(const mortise_module& m) const override {
             const auto weight = source().tensor(names_on_disk(source(), m).weight);
-            if (own_ != nullptr)
-                return weight && is_float(weight->dtype) ? "the source leaves it a float" : "";
+            if (own_) return weight && is_float(weight->dtype) ? "the source leaves it a float" : "";
             const bool fits = how_.group == 0 || (m.columns % how_.group == 0 && m.rows % 2 == 0);
             return fits ? "" : "the group does not divide the columns, or the rows are odd";
         }
         void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
             const Setting how = own_ != nullptr ? own_->choose(m).how : how_;
-            const Site site = own_ != nullptr ? own_->site_of(m, how)
-                                              : Site{.checkpoint = source(), .m = m, .group = how.group};
+            const Site site = own_ != nullptr ? own_->site_of(m, how) : Site{source(), m, how.group};
             if (how_.algorithm->weights == nullptr)
                 layers_ += (layers_.empty() ? "\"" : ",\"") + name_of(m) + R"(":{"group_size":)" +
                            std::to_string(how.group) + R"(,"quant_algo":")" + how.algorithm->name + "\"}";
             Spec spec = quantized(site, *how.algorithm);
             need_calibration(spec, current, m);
-            for (const uint32_t role : {MORTISE_ROLE_BIAS, MORTISE_ROLE_PRE_SCALE, MORTISE_ROLE_LOW_RANK_A,
-                                        MORTISE_ROLE_LOW_RANK_B})
-                if (mortise_field* field = spec.find(role))
-                    store_as(*field, source_dtype(current, role, MORTISE_DTYPE_F32));
-            const auto recipe = how.algorithm->recipe != nullptr ? how.algorithm->recipe : tensor8_from;
-            const uint32_t own = is_plain(current) ? current.encoding : uint32_t{MORTISE_ENCODING_F32};
-            write(target, std::move(spec), recipe(own).share(input_group(name_of(m))));
+            store_as_source(spec, current);
+            Recipe recipe = how.algorithm->recipe != nullptr ? how.algorithm->recipe() : float8_recipe();
+            // A scale without axes leaves the quotient in the dtype of the floats.
+            if (how.algorithm->weights == tensor8 && is_plain(current)) recipe.quotient(current.encoding);
+            write(target, std::move(spec), recipe.share(input_group(name_of(m))));
         }
         Setting how_;
         std::unique_ptr<ModelOpt> own_;  // the source in this dialect, to be kept
@@ -358,11 +313,7 @@ class ModelOpt : public Scheme {
 
     // The group is what the config says, what the algorithm has, or what the scales show.
     Site site_of(const mortise_module& m, const Setting& how) const {
-        Site site{.checkpoint = checkpoint(),
-                  .m = m,
-                  .group = how.group,
-                  .calibrated = calibrated_,
-                  .block = block_};
+        Site site{checkpoint(), m, how.group, calibrated_, block_};
         if (site.group == 0 && how.algorithm != nullptr) site.group = how.algorithm->group;
         if (const auto shape = site.shape("weight_scale");
             site.group == 0 && shape.size() == 2 && shape[1] > 0)

@@ -27,7 +27,8 @@ TEST(Float8, HasAGridOfScalesThatCoversShortBlocks) {
 
 TEST(Float8, KeepsTheAxesOfABlockGridApartWhenOneOfThemIsOne) {
     Spec spec = float8({.rows = 100, .columns = 300, .block_rows = 128, .block_columns = 128}, "w", "s");
-    const quant::Field& scale = *read(spec).find(MORTISE_ROLE_SCALE);
+    const quant::QuantSpec seen = read(spec);
+    const quant::Field& scale = *seen.find(MORTISE_ROLE_SCALE);
     EXPECT_TRUE(scale.accepts(Shape{1, 1, 3, 1}));
     EXPECT_FALSE(scale.accepts(Shape{3})) << "squeezed blindly it could mean rows";
     EXPECT_FALSE(scale.accepts(Shape{3, 1}));

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "mortise/sdk/config.h"
 #include "mortise/sdk/quant.h"
 
 namespace mortise::sdk {
@@ -42,6 +43,15 @@ inline CacheCoding float4_cache(std::string rule) {
     return {.encoding = MORTISE_ENCODING_E2M1, .bits = 4, .scale_divisor = 6, .rule = std::move(rule)};
 }
 
+// Effect: the name of a cache's coding as configs spell it, for cache_named(): a word, or an object of type
+// and bits; "" = none.
+inline std::string cache_word(const Config& config) {
+    const Config scheme = config["kv_cache_scheme"], name = scheme ? scheme : config["kv_cache_quant_algo"];
+    if (!scheme.is_object()) return name ? lower(name.as<std::string>()) : "";
+    scheme.ignore({"dynamic"});
+    const std::string coding = scheme.get("type", "") + std::to_string(scheme.get<int64_t>("num_bits"));
+    return coding == "float8" ? "fp8" : coding;
+}
 // Effect: the coding of this name in lower case: "fp8", "int8" or "nvfp4", with "_affine" where biases stand
 // beside the scales; "" and "none": not coded. Float codes without any scale in the checkpoint were made
 // under a largest value of 448, by recipes that keep it constant and write no scale (NVIDIA's kv_fp8_cast,

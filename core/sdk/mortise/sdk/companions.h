@@ -33,8 +33,11 @@ inline void add_pre_scale(Spec& spec, const std::string& tensor) {
     scale.default_value = 1;
 }
 // Effect: (x A^T) B^T is added to the product, x being the input before its quantization. a: [rank][columns],
-// b: [rows][rank].
-inline void add_low_rank(Spec& spec, const std::string& a, const std::string& b, uint64_t rank) {
+// b: [rows][rank]; the rank is that of the stored `a`.
+inline void add_low_rank(Spec& spec, const Checkpoint& checkpoint, const std::string& a,
+                         const std::string& b) {
+    const auto stored = checkpoint.tensor(a);
+    const uint64_t rank = stored && !stored->shape.empty() ? static_cast<uint64_t>(stored->shape[0]) : 1;
     const uint64_t rows = spec->rows, columns = spec->columns;
     mortise_field& in = spec.field(MORTISE_ROLE_LOW_RANK_A, a, float_dtypes, {shape_of({rank, columns})});
     mortise_field& out = spec.field(MORTISE_ROLE_LOW_RANK_B, b, float_dtypes, {shape_of({rows, rank})});

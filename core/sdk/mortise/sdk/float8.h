@@ -14,6 +14,16 @@ struct Float8 {
     uint64_t block_rows = 0, block_columns = 0;  // that share a scale, the last ones may be short; 0 = all
 };
 
+// Effect: rows and columns that share a scale, as a config says; empty where it does not.
+// Errors: Refused when they are not two positive numbers.
+inline std::vector<uint64_t> block_size(const Config& size) {
+    if (!size) return {};
+    const auto block = size.list<int64_t>();
+    if (block.size() != 2 || block[0] <= 0 || block[1] <= 0)
+        throw Refused({.what = "weight_block_size is not two positive numbers", .node = size.node()});
+    return {static_cast<uint64_t>(block[0]), static_cast<uint64_t>(block[1])};
+}
+
 // What every stored scale of 8-bit floats promises.
 inline constexpr uint32_t float8_scale = MORTISE_FIELD_FINITE | MORTISE_FIELD_POSITIVE;
 

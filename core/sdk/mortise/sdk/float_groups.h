@@ -5,6 +5,8 @@
 // Pure functions over values. One thread.
 #pragma once
 
+#include <utility>
+
 #include "mortise/sdk/quant.h"
 
 namespace mortise::sdk {
@@ -57,6 +59,7 @@ inline mortise_field& add_global_scale(Spec& spec, const std::string& tensor, bo
     const uint64_t experts = spec->experts;
     mortise_field& scale = spec.level(MORTISE_ROLE_SCALE2, tensor, 0, 0, float_dtypes, {shape_of({experts})});
     scale.shapes[scale.n_shapes++] = experts == 1 ? shape_of({}) : shape_of({experts, 1});
+    if (!divides && experts == 1) std::swap(scale.shapes[0], scale.shapes[1]);  // as the producer writes it
     scale.experts = experts;
     scale.flags = MORTISE_FIELD_FINITE | MORTISE_FIELD_POSITIVE;
     spec->levels[spec->n_levels - 1].divide = divides ? 1 : 0;
@@ -81,6 +84,7 @@ inline mortise_field& add_float4_inputs(Spec& spec, const std::string& tensor, b
     spec->activation = rule;
     mortise_field& scale =
         spec.field(MORTISE_ROLE_INPUT_SCALE2, tensor, float_dtypes, {shape_of({1}), shape_of({})});
+    if (!divides) std::swap(scale.shapes[0], scale.shapes[1]);
     scale.flags = MORTISE_FIELD_FINITE | MORTISE_FIELD_POSITIVE;
     return scale;
 }

@@ -160,6 +160,15 @@ class Spec {
     std::vector<mortise_field> flat_;
 };
 
+// Errors: Refused when the columns of a module are not made of whole groups. group 0: there are none.
+inline void need_whole_groups(const mortise_module& module, uint64_t group) {
+    if (group != 0 && module.columns % group != 0)
+        throw Refused({.what = "the group does not divide the columns",
+                       .subject = std::string(view(module.name)),
+                       .expected = std::to_string(group),
+                       .found = std::to_string(module.columns)});
+}
+
 // Effect: adds the bias that the architecture expects; of a stack, one for each expert.
 inline mortise_field& add_bias(Spec& spec, const std::string& tensor, uint64_t rows, uint64_t experts = 1) {
     mortise_field& bias = spec.field(MORTISE_ROLE_BIAS, tensor, float_dtypes, {experts > 1 ? shape_of({experts, rows}) : shape_of({rows})});

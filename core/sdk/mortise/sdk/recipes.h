@@ -64,6 +64,21 @@ inline Recipe asymmetric_recipe(uint32_t compute, double low, double high, doubl
     recipe.quantizer.method = MORTISE_METHOD_MINMAX;
     return recipe;
 }
+// Effect: 8-bit floats, f32(amax) / 448 and 1 for zeros.
+inline Recipe float8_recipe() { return symmetric_recipe(MORTISE_ENCODING_F32, 448, -448, 448).zero_scale(1); }
+// Effect: 8-bit floats under powers of two, 2^ceil(log2(amax / 448)) and the smallest for zeros.
+inline Recipe float8_powers_recipe() {
+    return float8_recipe().zero_scale(0x1p-127).exponents(MORTISE_EXPONENT_CEIL);
+}
+// Effect: 4-bit floats under e4m3 scales under one f32: amax of the module / (6 * 448), scales at least 2^-9.
+inline Recipe float4_recipe() {
+    return symmetric_recipe(MORTISE_ENCODING_F32, 6, -6, 6)
+        .zero_scale(1)
+        .scale_floor(0x1p-9)
+        .second_divisor(6 * 448);
+}
+// Effect: signed 4-bit integers, f32(amax) / 7 and 1 for zeros.
+inline Recipe int4_recipe() { return symmetric_recipe(MORTISE_ENCODING_F32, 7, -8, 7).zero_scale(1); }
 // Effect: scale and addend such that the end of larger magnitude is met exactly; codes from 0 to high,
 // computed before scale and addend are rounded.
 inline Recipe edge_recipe(double high, double least_scale) {

@@ -88,7 +88,7 @@ class Options {
 inline Recipe float8_recipe(Options& options) {
     const uint32_t dtype = options.take_dtype("compute");
     if (dtype != 0) return symmetric_recipe(encoding_of(dtype), 448, -448, 448);
-    return symmetric_recipe(MORTISE_ENCODING_F32, 448, -448, 448).zero_scale(1);
+    return float8_recipe();
 }
 
 // Effect: words for the linears that read what this one reads: q, k and v of an attention, gate and up of a
@@ -155,14 +155,22 @@ class SchemeWriter {
         store_as(*spec.find(MORTISE_ROLE_SCALE),
                  same ? source_dtype(current, MORTISE_ROLE_SCALE, computed) : computed);
     }
+    // Effect: the floats beside the codes (bias, input vector, low-rank term) have the source's dtypes.
+    void store_as_source(Spec& spec, const mortise_spec& current) const {
+        for (const uint32_t role :
+             {MORTISE_ROLE_BIAS, MORTISE_ROLE_PRE_SCALE, MORTISE_ROLE_LOW_RANK_A, MORTISE_ROLE_LOW_RANK_B})
+            if (mortise_field* field = spec.find(role))
+                store_as(*field, source_dtype(current, role, MORTISE_DTYPE_F32));
+    }
     // Effect: the source's bias under the module's name, in the dtype it has.
     void keep_bias(Spec& spec, const mortise_module& module, const mortise_spec& current) const {
         if (module.has_bias == 0) return;
         for (uint32_t f = 0; f < current.n_fields && module.experts > 1; ++f) {
-            const mortise_field& own = current.fields[f];  // of a stack: its name and shape as they are
+            const mortise_field& own = current.fields[f];  // of a stack: its shape as it is
             if (own.role != MORTISE_ROLE_BIAS) continue;
-            mortise_field& bias =
-                spec.field(MORTISE_ROLE_BIAS, std::string(view(own.tensor)), {}, {own.shapes[0]});
+            const bool dotted = view(spec.find(MORTISE_ROLE_CODES)->tensor).ends_with(".weight");
+            const std::string name = dotted ? name_of(module) + ".bias" : std::string(view(own.tensor));
+            mortise_field& bias = spec.field(MORTISE_ROLE_BIAS, name, {}, {own.shapes[0]});
             bias.experts = own.experts;
             bias.rows = own.rows;
             bias.columns = own.columns;
