@@ -151,6 +151,7 @@ PartIds parts_of(const std::map<uint32_t, PartIds>& parts_of_weight, const model
 std::vector<Want> banks_of(const std::map<uint32_t, PartIds>& parts_of_weight, uint32_t o, const model::Op& op) {
     const PartIds &inner = parts_of_weight.at(op.weights[0]), &down = parts_of_weight.at(op.weights[1]);
     std::vector<Want> banks;
+    banks.reserve(down.size());
     for (size_t b = 0; b < down.size(); ++b)
         banks.push_back({o, op.kind, {inner[2 * b], inner[2 * b + 1], down[b]}, op.outputs, false, b > 0});
     return banks;

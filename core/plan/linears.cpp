@@ -54,7 +54,7 @@ Found find_linear(Resolver& r, const model::Linear& linear) {
                     .file = r.checkpoint.path,
                     .tensor = fusion.name,
                     .expected = "the fused tensor or its parts",
-                    .found = fusion.name + " and " + (present.empty() ? found.fusion->name : present[0])});
+                    .found = fusion.name + " and " + (found.fusion ? found.fusion->name : present[0])});
             found.fusion = &fusion;
         }
     if (found.fusion) return found;
