@@ -45,10 +45,8 @@ bool is_float(DType dtype) {
         case DType::f16:
         case DType::bf16:
         case DType::f32:
-        case DType::f64:
-            return true;
-        default:
-            return is_small_float(dtype);
+        case DType::f64: return true;
+        default: return is_small_float(dtype);
     }
 }
 

@@ -42,7 +42,7 @@ Result<File> File::open(const std::string& path) {
     }
     File file;
     file.path_ = path;
-    struct stat info {};
+    struct stat info{};
     // Asked before opening: opening a device or a pipe can have effects of its own.
     if (::stat(path.c_str(), &info) != 0) {
         Code code = errno == ENOENT || errno == ENOTDIR ? Code::file_missing : Code::file_open;
@@ -97,7 +97,7 @@ Result<std::string> File::read_all(uint64_t limit) const {
 }
 
 Status File::unchanged() const {
-    struct stat info {};
+    struct stat info{};
     if (::fstat(descriptor_, &info) != 0) {
         return fail(io_problem(Code::file_read, "cannot stat: " + reason(errno), path_));
     }

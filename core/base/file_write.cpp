@@ -118,7 +118,7 @@ AtomicFolder::~AtomicFolder() {
 Result<AtomicFolder> AtomicFolder::create(const std::string& path) {
     std::string final_path = path;
     while (final_path.size() > 1 && final_path.back() == '/') final_path.pop_back();
-    struct stat info {};
+    struct stat info{};
     if (::lstat(final_path.c_str(), &info) == 0) {
         return fail(Problem{.code = Code::file_write,
                             .what = "output folder exists already",

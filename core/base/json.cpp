@@ -170,35 +170,19 @@ void Builder::finish(Node& object) {
 void Builder::take(const Event& event) {
     using Type = Event::Type;
     switch (event.type) {
-        case Type::key:
-            key_ = event.text;
-            return;
-        case Type::begin_object:
-            open_.push_back(append(Kind::object));
-            return;
-        case Type::begin_array:
-            open_.push_back(append(Kind::array));
-            return;
+        case Type::key: key_ = event.text; return;
+        case Type::begin_object: open_.push_back(append(Kind::object)); return;
+        case Type::begin_array: open_.push_back(append(Kind::array)); return;
         case Type::end_object:
         case Type::end_array:
             finish(*open_.back());
             open_.pop_back();
             return;
-        case Type::null:
-            append(Kind::null)->text_ = event.text;
-            return;
-        case Type::boolean:
-            append(Kind::boolean)->text_ = event.text;
-            return;
-        case Type::integer:
-            append(Kind::integer)->text_ = event.text;
-            return;
-        case Type::real:
-            append(Kind::real)->text_ = event.text;
-            return;
-        case Type::string:
-            append(Kind::string)->text_ = event.text;
-            return;
+        case Type::null: append(Kind::null)->text_ = event.text; return;
+        case Type::boolean: append(Kind::boolean)->text_ = event.text; return;
+        case Type::integer: append(Kind::integer)->text_ = event.text; return;
+        case Type::real: append(Kind::real)->text_ = event.text; return;
+        case Type::string: append(Kind::string)->text_ = event.text; return;
     }
 }
 
@@ -210,13 +194,9 @@ Result<Document> Builder::build(std::string_view text, std::string name) {
     Event event;
     for (;;) {
         switch (scanner.next(event)) {
-            case Scanner::Step::event:
-                builder.take(event);
-                break;
-            case Scanner::Step::done:
-                return document;
-            case Scanner::Step::failed:
-                return fail(scanner.take_problem());
+            case Scanner::Step::event: builder.take(event); break;
+            case Scanner::Step::done: return document;
+            case Scanner::Step::failed: return fail(scanner.take_problem());
         }
     }
 }
@@ -243,10 +223,8 @@ Status parse_events(std::string_view text, const std::string& name,
                     return std::unexpected(std::move(status).error().in_file(name));
                 }
                 break;
-            case Scanner::Step::done:
-                return {};
-            case Scanner::Step::failed:
-                return fail(scanner.take_problem());
+            case Scanner::Step::done: return {};
+            case Scanner::Step::failed: return fail(scanner.take_problem());
         }
     }
 }

@@ -130,11 +130,15 @@ class Writer {
     Writer& value(std::string_view text);
     Writer& value(const char* text) { return value(std::string_view(text)); }
     Writer& value(bool flag);
-    Writer& value(
-        double number);  // shortest text that reads back as the same double; NaN and infinity are null
+    // Shortest text that reads back as the same double; NaN and infinity are null.
+    Writer& value(double number);
     Writer& value(int64_t number);
     Writer& value(uint64_t number);
     Writer& value(int number) { return value(int64_t{number}); }
+    template <class T>
+    Writer& entry(std::string_view name, const T& content) {
+        return key(name).value(content);
+    }
     Writer& null();
     Writer& raw(std::string_view json);  // one complete value, copied verbatim
     std::string take() { return std::move(out_); }

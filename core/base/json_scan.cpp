@@ -82,16 +82,11 @@ Scanner::Step Scanner::next(Event& event) {
         if (end) return bad("text ends early");
         char c = text_[at_];
         switch (expect_) {
-            case Expect::value:
-                return read_value(event);
-            case Expect::value_or_end:
-                return c == ']' ? close(event) : read_value(event);
-            case Expect::key:
-                return read_key(event);
-            case Expect::key_or_end:
-                return c == '}' ? close(event) : read_key(event);
-            case Expect::comma_or_end:
-                break;
+            case Expect::value: return read_value(event);
+            case Expect::value_or_end: return c == ']' ? close(event) : read_value(event);
+            case Expect::key: return read_key(event);
+            case Expect::key_or_end: return c == '}' ? close(event) : read_key(event);
+            case Expect::comma_or_end: break;
         }
         bool object = frames_.back().object;
         if (c == (object ? '}' : ']')) return close(event);

@@ -40,22 +40,14 @@ std::string to_string(const Error& error) {
 
 int Error::exit_code() const {
     switch (static_cast<unsigned>(code()) / 1000) {
-        case 1:
-            return 2;
-        case 2:
-            return 4;
-        case 3:
-            return 3;
-        case 4:
-            return 6;
-        case 5:
-            return 5;
-        case 6:
-            return 7;
-        case 7:
-            return 8;
-        default:
-            return 70;
+        case 1: return 2;
+        case 2: return 4;
+        case 3: return 3;
+        case 4: return 6;
+        case 5: return 5;
+        case 6: return 7;
+        case 7: return 8;
+        default: return 70;
     }
 }
 

@@ -23,23 +23,14 @@ constexpr Kind e2m1{2, 1, 1, Specials::none}, e2m3{2, 3, 1, Specials::none}, e3m
 
 const Kind& kind_of(DType dtype) {
     switch (dtype) {
-        case DType::f8_e4m3:
-            return e4m3;
-        case DType::f8_e5m2:
-            return e5m2;
-        case DType::f8_e4m3fnuz:
-            return e4m3fnuz;
-        case DType::f8_e5m2fnuz:
-            return e5m2fnuz;
-        case DType::f4_e2m1:
-            return e2m1;
-        case DType::f6_e2m3:
-            return e2m3;
-        case DType::f6_e3m2:
-            return e3m2;
-        default:
-            MORTISE_INVARIANT(!"small float type");
-            return e4m3;
+        case DType::f8_e4m3: return e4m3;
+        case DType::f8_e5m2: return e5m2;
+        case DType::f8_e4m3fnuz: return e4m3fnuz;
+        case DType::f8_e5m2fnuz: return e5m2fnuz;
+        case DType::f4_e2m1: return e2m1;
+        case DType::f6_e2m3: return e2m3;
+        case DType::f6_e3m2: return e3m2;
+        default: MORTISE_INVARIANT(!"small float type"); return e4m3;
     }
 }
 
@@ -107,25 +98,15 @@ std::span<const float> decode_table(DType dtype) {
     static const auto e2m3_table = make_table<64>(e2m3), e3m2_table = make_table<64>(e3m2);
     static const auto e8m0_table = make_e8m0();
     switch (dtype) {
-        case DType::f8_e4m3:
-            return e4m3_table;
-        case DType::f8_e5m2:
-            return e5m2_table;
-        case DType::f8_e4m3fnuz:
-            return e4m3fnuz_table;
-        case DType::f8_e5m2fnuz:
-            return e5m2fnuz_table;
-        case DType::f8_e8m0:
-            return e8m0_table;
-        case DType::f4_e2m1:
-            return e2m1_table;
-        case DType::f6_e2m3:
-            return e2m3_table;
-        case DType::f6_e3m2:
-            return e3m2_table;
-        default:
-            MORTISE_INVARIANT(!"small float type");
-            return {};
+        case DType::f8_e4m3: return e4m3_table;
+        case DType::f8_e5m2: return e5m2_table;
+        case DType::f8_e4m3fnuz: return e4m3fnuz_table;
+        case DType::f8_e5m2fnuz: return e5m2fnuz_table;
+        case DType::f8_e8m0: return e8m0_table;
+        case DType::f4_e2m1: return e2m1_table;
+        case DType::f6_e2m3: return e2m3_table;
+        case DType::f6_e3m2: return e3m2_table;
+        default: MORTISE_INVARIANT(!"small float type"); return {};
     }
 }
 

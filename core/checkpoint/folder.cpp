@@ -48,7 +48,7 @@ Result<std::vector<std::string>> list_files(const std::string& folder) {
     std::error_code error;
     std::filesystem::directory_iterator at(folder, error), end;
     while (!error && at != end) {
-        struct stat info {};
+        struct stat info{};
         bool known = ::stat(at->path().c_str(), &info) == 0;
         if (!known || !S_ISDIR(info.st_mode)) names.push_back(at->path().filename().string());
         at.increment(error);

@@ -13,7 +13,7 @@ namespace mortise::checkpoint {
 namespace {
 
 bool exists(const std::string& path) {
-    struct stat info {};
+    struct stat info{};
     return ::stat(path.c_str(), &info) == 0;
 }
 

@@ -19,7 +19,7 @@ constexpr std::string_view shard_suffix = ".safetensors";
 constexpr std::string_view index_suffix = ".safetensors.index.json";
 
 bool is_folder(const std::string& path) {
-    struct stat info {};
+    struct stat info{};
     return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 

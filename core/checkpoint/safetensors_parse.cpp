@@ -61,17 +61,10 @@ Status HeaderSink::take(const Event& event) {
         if (closes(event.type) && depth_ == skip_) skip_ = 0;
     } else {
         switch (depth_) {
-            case 0:
-                status = at_root(event);
-                break;
-            case 1:
-                status = closes(event.type) && !metadata_ ? finish_entry() : at_top(event);
-                break;
-            case 2:
-                status = metadata_ ? in_metadata(event) : in_entry(event);
-                break;
-            default:
-                status = in_numbers(event);
+            case 0: status = at_root(event); break;
+            case 1: status = closes(event.type) && !metadata_ ? finish_entry() : at_top(event); break;
+            case 2: status = metadata_ ? in_metadata(event) : in_entry(event); break;
+            default: status = in_numbers(event);
         }
     }
     if (opens(event.type)) ++depth_;

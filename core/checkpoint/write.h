@@ -24,7 +24,8 @@ struct NewTensor {
 
 class SafetensorsWriter {
   public:
-    // Effect: creates `path` with its header. Errors: duplicate_tensor, header_overflow, header_too_large, file_write, disk_full.
+    // Effect: creates `path` with its header. Errors: duplicate_tensor, header_overflow, header_too_large,
+    // file_write, disk_full.
     static Result<SafetensorsWriter> create(const std::string& path, std::vector<NewTensor> tensors,
                                             const std::map<std::string, std::string>& metadata = {});
     // Effect: bytes [begin, begin + size) of the tensor. Requires: the tensor was announced, the range fits.

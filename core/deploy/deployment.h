@@ -20,9 +20,9 @@ struct Plugins {
     bool user_dir = false;
     std::optional<std::vector<std::string>> allow;  // set: everything else is off
     std::vector<std::string> deny, disable;
-    std::map<std::string, Pin> pins;            // by plugin id
+    std::map<std::string, Pin> pins;  // by plugin id
     bool require_hash = false;
-    bool trust_warns = false;  // instead of refusing
+    bool trust_warns = false;                   // instead of refusing
     std::map<std::string, std::string> select;  // "scheme.METHOD" -> plugin id that wins a tie
 };
 
@@ -45,10 +45,10 @@ struct Server {
 };
 
 struct Deployment {
-    std::string file;             // deployment file, for messages; empty = none
-    std::string model;            // path, or org/name; empty when nothing names one
-    std::string scheme;           // id that overrides the choice; empty = by the checkpoint
-    std::string quantization;     // dialect and options for float weights; empty = as published
+    std::string file;          // deployment file, for messages; empty = none
+    std::string model;         // path, or org/name; empty when nothing names one
+    std::string scheme;        // id that overrides the choice; empty = by the checkpoint
+    std::string quantization;  // dialect and options for float weights; empty = as published
     std::vector<std::string> accept_config_keys;
     bool accept_missing_head = false;
     Plugins plugins;

@@ -57,24 +57,15 @@ class Reader {
   private:
     Data read_typed(const Setting& setting, const yaml::Node& node) {
         switch (setting.type) {
-            case Type::boolean:
-                return scalar(node.as_bool(), problems_);
-            case Type::integer:
-                return scalar(node.as_int(), problems_);
-            case Type::real:
-                return scalar(node.as_double(), problems_);
-            case Type::text:
-                return text(node);
-            case Type::path:
-                return path(node);
-            case Type::text_list:
-                return list(node, &Reader::text);
-            case Type::path_list:
-                return list(node, &Reader::path);
-            case Type::text_map:
-                return map(node);
-            case Type::pin_map:
-                return pins(node);
+            case Type::boolean: return scalar(node.as_bool(), problems_);
+            case Type::integer: return scalar(node.as_int(), problems_);
+            case Type::real: return scalar(node.as_double(), problems_);
+            case Type::text: return text(node);
+            case Type::path: return path(node);
+            case Type::text_list: return list(node, &Reader::text);
+            case Type::path_list: return list(node, &Reader::path);
+            case Type::text_map: return map(node);
+            case Type::pin_map: return pins(node);
         }
         return {};
     }

@@ -117,11 +117,11 @@ std::string print(const Resolved& resolved) {
 
 std::string print_json(const Resolved& resolved) {
     json::Writer out(2);
-    out.begin_object().key("schema").value("mortise.config/v1").key("settings").begin_array();
+    out.begin_object().entry("schema", "mortise.config/v1").key("settings").begin_array();
     for (const Setting& setting : settings()) {
         const Value& value = resolved.at(setting.key);
-        out.begin_object().key("key").value(setting.key).key("value").raw(to_json(value.data));
-        out.key("origin").value(value.origin).end_object();
+        out.begin_object().entry("key", setting.key).key("value").raw(to_json(value.data));
+        out.entry("origin", value.origin).end_object();
     }
     out.end_array().end_object();
     return out.take() + "\n";

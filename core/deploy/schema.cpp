@@ -19,16 +19,16 @@ void free_keys(json::Writer& out) {
 }
 
 void list_of_texts(json::Writer& out) {
-    out.key("type").value("array").key("items").begin_object().key("type").value("string").end_object();
+    out.entry("type", "array").key("items").begin_object().entry("type", "string").end_object();
 }
 
 void pin_map(json::Writer& out) {
-    out.key("type").value("object").key("additionalProperties").begin_object();
-    out.key("type").value("object").key("additionalProperties").value(false).key("minProperties").value(1);
+    out.entry("type", "object").key("additionalProperties").begin_object();
+    out.entry("type", "object").entry("additionalProperties", false).entry("minProperties", 1);
     free_keys(out);
     out.key("properties").begin_object();
     for (const char* name : {"version", "sha256"}) {
-        out.key(name).begin_object().key("type").value("string").end_object();
+        out.key(name).begin_object().entry("type", "string").end_object();
     }
     out.end_object().end_object();
 }
@@ -39,40 +39,32 @@ void default_value(json::Writer& out, const Setting& setting) {
 }
 
 void describe(json::Writer& out, const Setting& setting) {
-    out.begin_object().key("description").value(setting.help);
+    out.begin_object().entry("description", setting.help);
     switch (setting.type) {
-        case Type::boolean:
-            out.key("type").value("boolean");
-            break;
+        case Type::boolean: out.entry("type", "boolean"); break;
         case Type::integer:
-            out.key("type").value("integer");
+            out.entry("type", "integer");
             range(out, setting.rule);
             break;
         case Type::real:
-            out.key("type").value("number");
+            out.entry("type", "number");
             range(out, setting.rule);
             break;
         case Type::text:
-            out.key("type").value("string");
+            out.entry("type", "string");
             if (setting.rule.empty()) break;
             out.key("enum").begin_array();
             for (std::string_view choice : split(setting.rule, '|')) out.value(choice);
             out.end_array();
             break;
-        case Type::path:
-            out.key("type").value("string");
-            break;
+        case Type::path: out.entry("type", "string"); break;
         case Type::text_list:
-        case Type::path_list:
-            list_of_texts(out);
-            break;
+        case Type::path_list: list_of_texts(out); break;
         case Type::text_map:
-            out.key("type").value("object").key("additionalProperties").begin_object();
-            out.key("type").value("string").end_object();
+            out.entry("type", "object").key("additionalProperties").begin_object();
+            out.entry("type", "string").end_object();
             break;
-        case Type::pin_map:
-            pin_map(out);
-            break;
+        case Type::pin_map: pin_map(out); break;
     }
     default_value(out, setting);
     out.end_object();
@@ -82,26 +74,21 @@ void describe(json::Writer& out, const Setting& setting) {
 
 std::string json_schema() {
     json::Writer out(2);
-    out.begin_object().key("$schema").value("http://json-schema.org/draft-07/schema#");
-    out.key("title").value("Mortise deployment").key("type").value("object");
-    out.key("additionalProperties")
-        .value(false)
-        .key("required")
-        .begin_array()
-        .value("deployment")
-        .end_array();
+    out.begin_object().entry("$schema", "http://json-schema.org/draft-07/schema#");
+    out.entry("title", "Mortise deployment").entry("type", "object");
+    out.entry("additionalProperties", false).key("required").begin_array().value("deployment").end_array();
     free_keys(out);
     out.key("properties").begin_object();
-    out.key("deployment").begin_object().key("description").value("family and version of this file");
-    out.key("const").value("mortise.deploy/v1").end_object();
+    out.key("deployment").begin_object().entry("description", "family and version of this file");
+    out.entry("const", "mortise.deploy/v1").end_object();
     std::string_view section;
     for (const Setting& setting : settings()) {
         size_t dot = setting.key.find('.');
         if (setting.key.substr(0, dot) != section) {
             if (!section.empty()) out.end_object().end_object();
             section = setting.key.substr(0, dot);
-            out.key(section).begin_object().key("type").value("object");
-            out.key("additionalProperties").value(false);
+            out.key(section).begin_object().entry("type", "object");
+            out.entry("additionalProperties", false);
             free_keys(out);
             out.key("properties").begin_object();
         }

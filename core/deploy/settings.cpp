@@ -14,8 +14,7 @@ using enum Group;
 constexpr auto table = std::to_array<Setting>({
     {"model.path", "", "", file_only, path, "", "", "checkpoint folder or file"},
     {"model.name", "", "", file_only, text, "", "", "org/name in the local cache; never downloaded"},
-    {"model.scheme", "scheme", "", planning, text, "", "auto",
-     "id of the scheme that reads the checkpoint"},
+    {"model.scheme", "scheme", "", planning, text, "", "auto", "id of the scheme that reads the checkpoint"},
     {"model.quantization", "quantization", "-q", planning, text, "", "",
      "dialect that float weights are quantized to while loading, with options: DIALECT:g64"},
     {"model.accept_config_keys", "accept-config-key", "", planning, text_list, "", "",
@@ -33,10 +32,13 @@ constexpr auto table = std::to_array<Setting>({
     {"plugins.deny", "", "", file_only, text_list, "", "", "ids that are never used; patterns"},
     {"plugins.disable", "", "", file_only, text_list, "", "", "ids that are off unless pinned"},
     {"plugins.pin", "", "", file_only, pin_map, "", "", "id: {version, sha256} that must be the one used"},
-    {"plugins.select", "", "", file_only, text_map, "", "", "scheme.METHOD or architecture.NAME: plugin id that wins a tie"},
+    {"plugins.select", "", "", file_only, text_map, "", "",
+     "scheme.METHOD or architecture.NAME: plugin id that wins a tie"},
 
-    {"plugins.require_hash", "", "", file_only, boolean, "", "false", "open only plugins whose sha256 is pinned"},
-    {"plugins.trust", "", "", file_only, text, "deny|warn", "deny", "plugin files that others may write or own"},
+    {"plugins.require_hash", "", "", file_only, boolean, "", "false",
+     "open only plugins whose sha256 is pinned"},
+    {"plugins.trust", "", "", file_only, text, "deny|warn", "deny",
+     "plugin files that others may write or own"},
 
     {"device.kind", "device", "", planning, text, "", "auto", "kind of device"},
     {"device.threads", "threads", "-t", every_command, integer, "0..1024", "0",
@@ -55,8 +57,8 @@ constexpr auto table = std::to_array<Setting>({
     {"tensor_parallel.rank", "tensor-parallel-rank", "", planning, integer, "0..1023", "0", "rank to plan"},
 
     {"cache.dtype", "kv-cache-dtype", "", planning, text,
-     "auto|checkpoint|f32|bf16|f16|fp8_e4m3|fp8_e5m2|int8|nvfp4|fp8_e4m3_affine|int8_affine|nvfp4_affine", "auto",
-     "auto = the model's, checkpoint = the file's"},
+     "auto|checkpoint|f32|bf16|f16|fp8_e4m3|fp8_e5m2|int8|nvfp4|fp8_e4m3_affine|int8_affine|nvfp4_affine",
+     "auto", "auto = the model's, checkpoint = the file's"},
     {"cache.max_model_len", "max-model-len", "-c,--ctx-size", planning, integer, "0..16777216", "0",
      "positions per sequence; 0 = the model's, at most 4096"},
 

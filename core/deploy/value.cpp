@@ -51,14 +51,14 @@ void write(json::Writer& out, const Data& data) {
                 out.end_array();
             } else if constexpr (std::is_same_v<T, std::map<std::string, std::string>>) {
                 out.begin_object();
-                for (const auto& [key, item] : value) out.key(key).value(item);
+                for (const auto& [key, item] : value) out.entry(key, item);
                 out.end_object();
             } else if constexpr (std::is_same_v<T, std::map<std::string, Pin>>) {
                 out.begin_object();
                 for (const auto& [key, pin] : value) {
                     out.key(key).begin_object();
-                    if (!pin.version.empty()) out.key("version").value(pin.version);
-                    if (!pin.sha256.empty()) out.key("sha256").value(pin.sha256);
+                    if (!pin.version.empty()) out.entry("version", pin.version);
+                    if (!pin.sha256.empty()) out.entry("sha256", pin.sha256);
                     out.end_object();
                 }
                 out.end_object();
@@ -76,28 +76,20 @@ std::string expected(const Setting& setting) {
     std::string_view least = setting.rule.substr(0, dots);
     std::string_view most = dots == std::string_view::npos ? "" : setting.rule.substr(dots + 2);
     switch (setting.type) {
-        case Type::boolean:
-            return "true or false";
-        case Type::integer:
-            return fmt::format("an integer from {} to {}", least, most);
-        case Type::real:
-            return fmt::format("a number from {} to {}", least, most);
+        case Type::boolean: return "true or false";
+        case Type::integer: return fmt::format("an integer from {} to {}", least, most);
+        case Type::real: return fmt::format("a number from {} to {}", least, most);
         case Type::text: {
             if (setting.rule.empty()) return "text";
             std::string choices(setting.rule);
             for (size_t bar; (bar = choices.find('|')) != std::string::npos;) choices.replace(bar, 1, ", ");
             return "one of " + choices;
         }
-        case Type::path:
-            return "a path";
-        case Type::text_list:
-            return "a list of texts";
-        case Type::path_list:
-            return "a list of paths";
-        case Type::text_map:
-            return "a map from names to texts";
-        case Type::pin_map:
-            return "a map from plugin ids to {version, sha256}";
+        case Type::path: return "a path";
+        case Type::text_list: return "a list of texts";
+        case Type::path_list: return "a list of paths";
+        case Type::text_map: return "a map from names to texts";
+        case Type::pin_map: return "a map from plugin ids to {version, sha256}";
     }
     return {};
 }
@@ -136,9 +128,7 @@ Result<Data> parse_text(const Setting& setting, std::string_view text, char sepa
             data = number;
             break;
         case Type::text:
-        case Type::path:
-            data = std::string(text);
-            break;
+        case Type::path: data = std::string(text); break;
         case Type::text_list:
         case Type::path_list: {
             std::vector<std::string> items;
@@ -153,8 +143,7 @@ Result<Data> parse_text(const Setting& setting, std::string_view text, char sepa
             break;
         }
         case Type::text_map:
-        case Type::pin_map:
-            return refuse(setting, text);
+        case Type::pin_map: return refuse(setting, text);
     }
     MORTISE_CHECK(check_rule(setting, data));
     return data;

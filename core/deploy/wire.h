@@ -11,8 +11,8 @@ namespace mortise::deploy {
 
 registry::Options registry_options(const Deployment& deployment);
 
-// Effect: everything but `path`, which is left to the caller. Errors: what a deployment may say and this version
-// cannot do: device_missing.
+// Effect: everything but `path`, which is left to the caller. Errors: what a deployment may say and this
+// version cannot do: device_missing.
 Result<plan::Options> plan_options(const Deployment& deployment);
 
 }  // namespace mortise::deploy

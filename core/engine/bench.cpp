@@ -14,13 +14,16 @@ using Clock = std::chrono::steady_clock;
 constexpr uint32_t read_probe = 1, matrix_probe = 2;  // kinds of mortise_kernels_v1.probe
 constexpr double probe_seconds = 0.15;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // Rate of all threads together; 0 when no provider of the model measures it.
 double probe(const plan::LoadPlan& plan, Team& team, uint32_t kind, std::string* name) {
     const mortise_kernels_v1* best = nullptr;
     for (const plan::KernelPlan& kernel : plan.kernels)
-        if (MORTISE_HAS(kernel.provider, mortise_kernels_v1, probe) && kernel.provider->probe) best = kernel.provider;
+        if (MORTISE_HAS(kernel.provider, mortise_kernels_v1, probe) && kernel.provider->probe)
+            best = kernel.provider;
     if (!best) return 0;
     std::vector<double> rates(static_cast<size_t>(team.size()), 0);
     char text[64] = {};
@@ -28,7 +31,8 @@ double probe(const plan::LoadPlan& plan, Team& team, uint32_t kind, std::string*
         const registry::PluginCall::Guard guard;
         char own[64] = {};
         double rate = 0;
-        if (best->probe(kind, static_cast<uint32_t>(rank), static_cast<uint32_t>(size), probe_seconds, &rate, own) == MORTISE_OK)
+        if (best->probe(kind, static_cast<uint32_t>(rank), static_cast<uint32_t>(size), probe_seconds, &rate,
+                        own) == MORTISE_OK)
             rates[static_cast<size_t>(rank)] = rate;
         if (rank == 0) std::copy(std::begin(own), std::end(own), std::begin(text));
     });
@@ -86,10 +90,13 @@ void count_bytes(const plan::LoadPlan& plan, const checkpoint::Catalog& catalog,
         if (op.kind != MORTISE_OP_LINEAR && op.kind != MORTISE_OP_MOE) continue;
         const auto* linear = std::get_if<model::Linear>(&plan.tree.weights[op.weights[0]]);
         for (const uint32_t part : plan.kernels[step.kernel].parts) {
-            if (!linear || !linear->head) result.matrix_parameters += plan.parts[part].experts * plan.parts[part].n_rows * plan.parts[part].n_columns;
+            if (!linear || !linear->head)
+                result.matrix_parameters +=
+                    plan.parts[part].experts * plan.parts[part].n_rows * plan.parts[part].n_columns;
             for (const uint32_t source : plan.parts[part].sources)
                 for (const uint32_t tensor : plan.sources[source].tensors)
-                    if (tensor != plan::none && tensors.insert(tensor).second) result.bytes_per_token += catalog.tensors()[tensor].bytes;
+                    if (tensor != plan::none && tensors.insert(tensor).second)
+                        result.bytes_per_token += catalog.tensors()[tensor].bytes;
         }
     }
 }
@@ -104,28 +111,37 @@ Spread spread(std::vector<double> values) {
     return {median, values.front(), values.back()};
 }
 
-Result<BenchResult> bench(Engine& engine, const load::Model& model, const checkpoint::Catalog& catalog, Team& team, const BenchOptions& options) {
-    if (std::max(options.prompt, options.decode_prompt + options.generate) > engine.max_length() || options.generate < 2 || options.prompt < 1)
-        return fail(Problem{.code = Code::usage, .what = "prompt and generation do not fit the context",
-                            .expected = "1 to " + std::to_string(engine.max_length()) + " tokens, at least 2 generated",
-                            .fix = "raise --max-model-len or ask for fewer tokens"});
+Result<BenchResult> bench(Engine& engine, const load::Model& model, const checkpoint::Catalog& catalog,
+                          Team& team, const BenchOptions& options) {
+    if (std::max(options.prompt, options.decode_prompt + options.generate) > engine.max_length() ||
+        options.generate < 2 || options.prompt < 1)
+        return fail(Problem{
+            .code = Code::usage,
+            .what = "prompt and generation do not fit the context",
+            .expected = "1 to " + std::to_string(engine.max_length()) + " tokens, at least 2 generated",
+            .fix = "raise --max-model-len or ask for fewer tokens"});
     BenchResult result;
     count_bytes(model.plan(), catalog, result);
     std::vector<double> prefill, decode, read, matrix, decode_share, prefill_share;
-    if (const auto warm = time_prefill(engine, options.prompt, options.seed); !warm) return std::unexpected(warm.error());
+    if (const auto warm = time_prefill(engine, options.prompt, options.seed); !warm)
+        return std::unexpected(warm.error());
     for (uint32_t round = 0; round < options.rounds; ++round) {
         const uint64_t seed = options.seed + 1 + 2 * round;
-        const double read0 = probe(model.plan(), team, read_probe, nullptr), matrix0 = probe(model.plan(), team, matrix_probe, &result.matrix_name);
+        const double read0 = probe(model.plan(), team, read_probe, nullptr),
+                     matrix0 = probe(model.plan(), team, matrix_probe, &result.matrix_name);
         MORTISE_TRY(const double p, time_prefill(engine, options.prompt, seed));
         MORTISE_TRY(const double d, time_decode(engine, options, seed + 1));
-        const double read1 = probe(model.plan(), team, read_probe, nullptr), matrix1 = probe(model.plan(), team, matrix_probe, nullptr);
+        const double read1 = probe(model.plan(), team, read_probe, nullptr),
+                     matrix1 = probe(model.plan(), team, matrix_probe, nullptr);
         const double read_rate = (read0 + read1) / 2, matrix_rate = (matrix0 + matrix1) / 2;
         prefill.push_back(p);
         decode.push_back(d);
         read.push_back(read_rate / 1e9);
         matrix.push_back(matrix_rate / 1e12);
-        if (read_rate > 0) decode_share.push_back(d * static_cast<double>(result.bytes_per_token) / read_rate);
-        if (matrix_rate > 0) prefill_share.push_back(2 * static_cast<double>(result.matrix_parameters) * p / matrix_rate);
+        if (read_rate > 0)
+            decode_share.push_back(d * static_cast<double>(result.bytes_per_token) / read_rate);
+        if (matrix_rate > 0)
+            prefill_share.push_back(2 * static_cast<double>(result.matrix_parameters) * p / matrix_rate);
     }
     result.prefill_tps = spread(prefill);
     result.decode_tps = spread(decode);

@@ -14,7 +14,8 @@ struct Owner {
 Owner owner_of(const plan::LoadPlan& plan, uint32_t layer) {
     for (const plan::Step& step : plan.steps) {
         const model::Op& op = plan.tree.ops[step.op];
-        if (op.kind != MORTISE_OP_ATTENTION || op.integer(MORTISE_ATTR_LAYER) != static_cast<int64_t>(layer)) continue;
+        if (op.kind != MORTISE_OP_ATTENTION || op.integer(MORTISE_ATTR_LAYER) != static_cast<int64_t>(layer))
+            continue;
         const plan::KernelPlan& kernel = plan.kernels[step.kernel];
         return {kernel.provider, kernel.problem->abi().device_kind};
     }
@@ -41,13 +42,16 @@ Result<Cache> Cache::make(const load::Model& model) {
     for (uint64_t b = blocks; b-- > 0;) cache.free_.push_back(static_cast<uint32_t>(b));
     for (const plan::CachePlan& layer : plan.caches) {
         const Owner owner = owner_of(plan, layer.layer);
-        if (!owner.provider) return fail(Code::internal, "layer " + std::to_string(layer.layer) + " has a cache but no attention");
+        if (!owner.provider)
+            return fail(Code::internal,
+                        "layer " + std::to_string(layer.layer) + " has a cache but no attention");
         const uint64_t rows = layer.kv_heads * cache.block_slots_;  // of one block
         mortise_cache view{};
         view.head.size = sizeof view;
         for (const bool key : {true, false}) {
             const uint64_t bytes = rows * layer.row_bytes(key ? layer.head_dim : layer.v_head_dim);
-            MORTISE_TRY(auto memory, load::DeviceMemory::make(owner.provider, owner.device_kind, blocks * bytes, cache_alignment));
+            MORTISE_TRY(auto memory, load::DeviceMemory::make(owner.provider, owner.device_kind,
+                                                              blocks * bytes, cache_alignment));
             (key ? view.k : view.v) = {memory.base(), 0};
             cache.planes_.push_back({std::move(memory), bytes});
         }
@@ -64,7 +68,8 @@ Result<Cache> Cache::make(const load::Model& model) {
 void Cache::add_numbers(const load::Model& model, const plan::CachePlan& plan, mortise_cache& view) {
     const auto keep = [&](uint32_t vector, double divisor, const float** out) {
         if (vector == plan::none && divisor == 1) return;
-        const std::span<const float> stored = vector == plan::none ? std::span<const float>() : model.vector(vector);
+        const std::span<const float> stored =
+            vector == plan::none ? std::span<const float>() : model.vector(vector);
         std::vector<float>& own = numbers_.emplace_back(stored.begin(), stored.end());
         if (own.empty()) own = {1};
         for (float& value : own) value /= static_cast<float>(divisor);
@@ -105,7 +110,9 @@ void Cache::close(uint32_t sequence) {
     s.open = false;
 }
 
-bool Cache::is_open(uint32_t sequence) const { return sequence < sequences_.size() && sequences_[sequence].open; }
+bool Cache::is_open(uint32_t sequence) const {
+    return sequence < sequences_.size() && sequences_[sequence].open;
+}
 
 void Cache::set_length(uint32_t sequence, uint64_t length) {
     Sequence& s = sequences_[sequence];
@@ -122,7 +129,8 @@ Status Cache::reserve(uint32_t sequence, uint64_t length) {
     const uint64_t needed = (length + block_slots_ - 1) / block_slots_;
     if (needed > s.blocks.size() + free_.size()) return fail(no_block());
     while (s.blocks.size() < needed) {
-        for (Plane& plane : planes_) MORTISE_CHECK(plane.memory.poison(free_.back() * plane.block_bytes, plane.block_bytes));
+        for (Plane& plane : planes_)
+            MORTISE_CHECK(plane.memory.poison(free_.back() * plane.block_bytes, plane.block_bytes));
         s.blocks.push_back(free_.back());
         free_.pop_back();
     }

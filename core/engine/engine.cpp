@@ -35,7 +35,8 @@ struct Cursor {
 }  // namespace
 
 struct Engine::Rep {
-    Rep(std::shared_ptr<const load::Model> m, Team& t, Cache c) : model(std::move(m)), team(t), cache(std::move(c)) {}
+    Rep(std::shared_ptr<const load::Model> m, Team& t, Cache c)
+        : model(std::move(m)), team(t), cache(std::move(c)) {}
 
     Status check(std::span<const Slice> slices) const;
     Status reserve(std::span<const Slice> slices);
@@ -181,7 +182,8 @@ Result<std::span<const float>> Engine::Rep::forward(std::span<const Slice> slice
         team.run([&](int rank, int) { program.run(team, rank); });
         out += batch.wanted.size() * vocabulary;
     }
-    for (const Slice& slice : slices) cache.set_length(slice.sequence, cache.length(slice.sequence) + slice.tokens.size());
+    for (const Slice& slice : slices)
+        cache.set_length(slice.sequence, cache.length(slice.sequence) + slice.tokens.size());
     return std::span<const float>(results.data(), rows * vocabulary);
 }
 

@@ -36,9 +36,9 @@ class Engine {
     uint64_t length(uint32_t sequence) const;
 
     // Effect: runs the slices as one batch, in chunks of the plan's max_rows, and returns the logits rows in
-    // slice order: [rows][vocabulary], valid until the next call. A failed call leaves every sequence as it was.
-    // Errors: usage when a token is outside the vocabulary, a sequence would pass max_length, is not open or
-    // occurs twice; out_of_memory when no cache block is free.
+    // slice order: [rows][vocabulary], valid until the next call. A failed call leaves every sequence as it
+    // was. Errors: usage when a token is outside the vocabulary, a sequence would pass max_length, is not
+    // open or occurs twice; out_of_memory when no cache block is free.
     Result<std::span<const float>> forward(std::span<const Slice> slices);
 
     uint64_t vocabulary() const;

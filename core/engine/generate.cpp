@@ -11,13 +11,19 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double between(Clock::time_point from, Clock::time_point to) { return std::chrono::duration<double>(to - from).count(); }
+double between(Clock::time_point from, Clock::time_point to) {
+    return std::chrono::duration<double>(to - from).count();
+}
 
 class Generator {
   public:
     Generator(Engine& engine, uint32_t sequence, const GenerateOptions& options)
-        : engine_(engine), sequence_(sequence), options_(options), sampler_(options.sampling),
-          stop_tokens_(options.stop_tokens), stop_strings_(options.stop_strings) {
+        : engine_(engine),
+          sequence_(sequence),
+          options_(options),
+          sampler_(options.sampling),
+          stop_tokens_(options.stop_tokens),
+          stop_strings_(options.stop_strings) {
         if (options.tokenizer) decoder_.emplace(*options.tokenizer, options.skip_special);
         for (int32_t id : options.history) seen_.push_back(static_cast<uint32_t>(id));
     }
@@ -58,10 +64,14 @@ Result<bool> Generator::accept(uint32_t token) {
     }
     out_.text += text;
     const bool go_on = !options_.on_piece || options_.on_piece({token, text});
-    if (stop) out_.finish = Finish::stop_token;
-    else if (stop_strings_.stopped()) out_.finish = Finish::stop_string;
-    else if (!go_on) out_.finish = Finish::cancelled;
-    else return false;
+    if (stop)
+        out_.finish = Finish::stop_token;
+    else if (stop_strings_.stopped())
+        out_.finish = Finish::stop_string;
+    else if (!go_on)
+        out_.finish = Finish::cancelled;
+    else
+        return false;
     return true;
 }
 
@@ -70,8 +80,10 @@ Status Generator::finish_text() {
     if (!decoder_ || stop_strings_.stopped()) return {};
     MORTISE_TRY(const std::string decoded, decoder_->flush());
     std::string rest = stop_strings_.push(decoded);
-    if (stop_strings_.stopped()) out_.finish = Finish::stop_string;
-    else rest += stop_strings_.flush();
+    if (stop_strings_.stopped())
+        out_.finish = Finish::stop_string;
+    else
+        rest += stop_strings_.flush();
     out_.text += rest;
     if (!rest.empty() && options_.on_piece && out_.finish != Finish::cancelled)
         options_.on_piece({static_cast<uint32_t>(out_.tokens.back()), rest});

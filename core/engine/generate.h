@@ -23,14 +23,14 @@ struct Piece {
 };
 
 struct GenerateOptions {
-    text::SamplingOptions sampling;          // temperature 1 by default; 0 = greedy
-    uint64_t max_tokens = 256;               // new ones
-    std::vector<uint32_t> stop_tokens;       // end the output; the token itself is its last, its text is not shown
-    std::vector<std::string> stop_strings;   // end the output before them; need a tokenizer
-    bool ignore_eos = false;                 // goes on past stop_tokens
+    text::SamplingOptions sampling;     // temperature 1 by default; 0 = greedy
+    uint64_t max_tokens = 256;          // new ones
+    std::vector<uint32_t> stop_tokens;  // end the output; the token itself is its last, its text is not shown
+    std::vector<std::string> stop_strings;       // end the output before them; need a tokenizer
+    bool ignore_eos = false;                     // goes on past stop_tokens
     const text::Tokenizer* tokenizer = nullptr;  // null: tokens only
-    bool skip_special = true;                // special tokens give no text
-    std::span<const int32_t> history;        // tokens already in the sequence, for the repetition penalty
+    bool skip_special = true;                    // special tokens give no text
+    std::span<const int32_t> history;            // tokens already in the sequence, for the repetition penalty
     std::function<bool(const Piece&)> on_piece;  // false ends the output
 };
 
@@ -41,7 +41,9 @@ struct Timing {
     uint64_t prompt_tokens = 0, generated = 0;
     double first_token_s = 0;  // from the call to the first token, the prompt's forward included
     double decode_s = 0;       // from the first token to the last
-    double prefill_tps() const { return first_token_s > 0 ? static_cast<double>(prompt_tokens) / first_token_s : 0; }
+    double prefill_tps() const {
+        return first_token_s > 0 ? static_cast<double>(prompt_tokens) / first_token_s : 0;
+    }
     double decode_tps() const {
         return decode_s > 0 && generated > 1 ? static_cast<double>(generated - 1) / decode_s : 0;
     }
@@ -51,7 +53,7 @@ struct Generation {
     std::vector<int32_t> tokens;  // stop token included
     std::string text;             // without stop strings
     Finish finish = Finish::max_tokens;
-    std::string stop_string;      // the one that matched
+    std::string stop_string;  // the one that matched
     Timing timing;
 };
 

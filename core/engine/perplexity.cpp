@@ -30,7 +30,8 @@ Result<double> score_pass(Engine& engine, std::span<const int32_t> window, uint6
     for (uint64_t at = 0; at + 1 < window.size();) {
         // The row of token t scores token t + 1; rows that score nothing need no logits.
         const bool scores = at + 1 >= score_from;
-        const uint64_t limit = scores ? window.size() - 1 : std::min<uint64_t>(score_from - 1, window.size() - 1);
+        const uint64_t limit =
+            scores ? window.size() - 1 : std::min<uint64_t>(score_from - 1, window.size() - 1);
         const uint64_t count = std::min(rows_at_once, limit - at);
         const Slice slice{id, window.subspan(at, count), scores};
         MORTISE_TRY(const auto logits, engine.forward(std::span(&slice, 1)));
@@ -51,19 +52,22 @@ double negative_log_likelihood(std::span<const float> logits, int32_t token) {
     return top + std::log(sum) - static_cast<double>(logits[static_cast<size_t>(token)]);
 }
 
-Result<Perplexity> perplexity(Engine& engine, std::span<const int32_t> tokens, const PerplexityOptions& options) {
+Result<Perplexity> perplexity(Engine& engine, std::span<const int32_t> tokens,
+                              const PerplexityOptions& options) {
     const uint64_t longest = engine.max_length();
     const uint64_t window = options.window ? std::min(options.window, longest) : longest;
     const uint64_t stride = options.stride ? options.stride : window;
     if (tokens.size() < 2) return fail(Code::usage, "perplexity needs at least two tokens");
-    if (stride > window || window < 2) return fail(Code::usage, "perplexity needs a stride of at most the window");
+    if (stride > window || window < 2)
+        return fail(Code::usage, "perplexity needs a stride of at most the window");
     Perplexity result;
     result.tokens = tokens.size();
     double sum = 0;
     uint64_t end = 0;
     for (uint64_t begin = 0; end < tokens.size(); begin += stride) {
         const uint64_t until = std::min<uint64_t>(begin + window, tokens.size());
-        const uint64_t score_from = std::max<uint64_t>(end, begin + 1) - begin;  // the first of a pass has no context
+        const uint64_t score_from =
+            std::max<uint64_t>(end, begin + 1) - begin;  // the first of a pass has no context
         MORTISE_TRY(const double part, score_pass(engine, tokens.subspan(begin, until - begin), score_from));
         sum += part;
         result.scored += until - begin - score_from;

@@ -125,7 +125,8 @@ void Program::copy_results(int rank, int size) const {
     const float* rows = pointer(address(logits_));
     const Share mine = share(run_.wanted->size(), rank, size);
     for (uint64_t i = mine.begin; i < mine.end; ++i)
-        std::memcpy(run_.results + i * vocabulary_, rows + (*run_.wanted)[i] * vocabulary_, vocabulary_ * sizeof(float));
+        std::memcpy(run_.results + i * vocabulary_, rows + (*run_.wanted)[i] * vocabulary_,
+                    vocabulary_ * sizeof(float));
 }
 
 void Program::run(Team& team, int rank) const {

@@ -11,7 +11,8 @@ using plan::Promise;
 // Column groups that a column map may name: those of the first scale level, or what the spec says.
 uint64_t groups_of(const quant::QuantSpec& spec) {
     for (const quant::Level& level : spec.levels)
-        if (const quant::Field* scale = level.role ? spec.find(level.role) : nullptr; scale && level.column_group)
+        if (const quant::Field* scale = level.role ? spec.find(level.role) : nullptr;
+            scale && level.column_group)
             return scale->extent.columns;
     return spec.column_groups();
 }
@@ -36,15 +37,18 @@ void add(quant::ContentRules& rules, const Obligation& obligation, const quant::
 
 std::string list(const std::vector<float>& values) {
     std::string text = "[";
-    for (float value : values) text += (text.size() > 1 ? "," : "") + std::to_string(static_cast<int64_t>(value));
+    for (float value : values)
+        text += (text.size() > 1 ? "," : "") + std::to_string(static_cast<int64_t>(value));
     return text + "]";
 }
 
 // A stored shape must be the module's: [rows, columns], or with the experts in front.
 Status check_shape(const quant::QuantSpec& spec, const quant::Field& field, const quant::FieldBytes& bytes) {
-    MORTISE_TRY(const std::vector<float> stored, quant::read_floats(field, bytes, 0, {}, 0, field.extent.columns));
+    MORTISE_TRY(const std::vector<float> stored,
+                quant::read_floats(field, bytes, 0, {}, 0, field.extent.columns));
     const auto rows = static_cast<float>(spec.extent.rows), columns = static_cast<float>(spec.extent.columns);
-    const std::vector<float> flat{rows, columns}, stacked{static_cast<float>(spec.extent.experts), rows, columns};
+    const std::vector<float> flat{rows, columns},
+        stacked{static_cast<float>(spec.extent.experts), rows, columns};
     if (stored == flat || stored == stacked) return {};
     return fail(Problem{.code = Code::value_obligation,
                         .what = "the stored shape is not the module's",
@@ -64,7 +68,8 @@ Status check_bare(const Origin& origin, Ledger& ledger, const Obligation& obliga
     std::vector<std::byte> bytes(tensor.bytes);
     MORTISE_CHECK(ledger.read(obligation.tensor, 0, bytes));
     auto checked = quant::check_contents(field, {bytes, tensor.dtype}, rules, 0, 0, 1);
-    if (!checked) return std::unexpected(std::move(checked).error().in_file(origin.catalog.file_name(tensor)));
+    if (!checked)
+        return std::unexpected(std::move(checked).error().in_file(origin.catalog.file_name(tensor)));
     ledger.values_checked += *checked;
     return {};
 }
@@ -85,8 +90,8 @@ Duties duties_of(const Ledger& ledger, uint32_t source, uint32_t field) {
     return duties;
 }
 
-Status check_rows(Ledger& ledger, const Duties& duties, uint32_t source, uint32_t field, const quant::FieldBytes& bytes,
-                  uint64_t expert, uint64_t row0, uint64_t rows) {
+Status check_rows(Ledger& ledger, const Duties& duties, uint32_t source, uint32_t field,
+                  const quant::FieldBytes& bytes, uint64_t expert, uint64_t row0, uint64_t rows) {
     if (duties.nothing() || !bytes.present()) return {};
     const plan::Source& s = ledger.plan.sources[source];
     const auto where = [&](Error error) {
@@ -95,7 +100,8 @@ Status check_rows(Ledger& ledger, const Duties& duties, uint32_t source, uint32_
         return std::unexpected(std::move(error).in_tensor(tensor.name).in_file(catalog.file_name(tensor)));
     };
     if (duties.shape)
-        if (auto same = check_shape(s.spec, s.spec.fields[field], bytes); !same) return where(std::move(same).error());
+        if (auto same = check_shape(s.spec, s.spec.fields[field], bytes); !same)
+            return where(std::move(same).error());
     auto checked = quant::check_contents(s.spec.fields[field], bytes, duties.rules, expert, row0, rows);
     if (!checked) return where(std::move(checked).error());
     ledger.values_checked += *checked;
@@ -108,7 +114,9 @@ void mark_met(Ledger& ledger, const Duties& duties) {
 
 Status check_field(Ledger& ledger, uint32_t source, uint32_t field, const quant::FieldBytes& bytes) {
     const Duties duties = duties_of(ledger, source, field);
-    const auto met = [&](uint32_t o) { return ledger.obligation_met[o].load(std::memory_order_relaxed) != 0; };
+    const auto met = [&](uint32_t o) {
+        return ledger.obligation_met[o].load(std::memory_order_relaxed) != 0;
+    };
     if (std::ranges::all_of(duties.obligations, met)) return {};
     const quant::Extent& extent = ledger.plan.sources[source].spec.fields[field].extent;
     for (uint64_t e = 0; e < extent.experts; ++e)
@@ -130,7 +138,8 @@ Status check_remaining(const Origin& origin, Ledger& ledger) {
             const checkpoint::TensorEntry& tensor = origin.catalog.tensors()[obligation.tensor];
             std::vector<std::byte> bytes(tensor.bytes);
             checked = ledger.read(obligation.tensor, 0, bytes);
-            if (checked) checked = check_field(ledger, obligation.source, obligation.field, {bytes, tensor.dtype});
+            if (checked)
+                checked = check_field(ledger, obligation.source, obligation.field, {bytes, tensor.dtype});
         }
         if (!checked) problems.add(checked.error());
     }

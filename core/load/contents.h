@@ -10,15 +10,15 @@ namespace mortise::load {
 // What the plan asks of one field; nothing() when it asks nothing.
 struct Duties {
     quant::ContentRules rules;
-    bool shape = false;                  // the elements are the shape of the module
-    std::vector<uint32_t> obligations;   // indexes in the plan
+    bool shape = false;                 // the elements are the shape of the module
+    std::vector<uint32_t> obligations;  // indexes in the plan
     bool nothing() const { return obligations.empty(); }
 };
 Duties duties_of(const Ledger& ledger, uint32_t source, uint32_t field);
 
 // Effect: checks rows [row0, row0 + rows) of one expert. Errors: value_*, naming file, tensor and element.
-Status check_rows(Ledger& ledger, const Duties& duties, uint32_t source, uint32_t field, const quant::FieldBytes& bytes,
-                  uint64_t expert, uint64_t row0, uint64_t rows);
+Status check_rows(Ledger& ledger, const Duties& duties, uint32_t source, uint32_t field,
+                  const quant::FieldBytes& bytes, uint64_t expert, uint64_t row0, uint64_t rows);
 
 // Effect: checks every row of every expert of a field whose bytes are all there, and marks its duties as met.
 // Duties that are met already are not checked again.

@@ -21,9 +21,9 @@ namespace {
 // A module to write: where it comes from and what it becomes.
 struct Job {
     uint32_t source = plan::none;
-    std::vector<uint64_t> rows;   // row of the source for each row written; empty = same order
+    std::vector<uint64_t> rows;  // row of the source for each row written; empty = same order
     plan::Target target;
-    std::vector<uint32_t> absent; // optional roles that are not written
+    std::vector<uint32_t> absent;  // optional roles that are not written
 };
 
 // A vector to write, in the dtype it keeps.
@@ -42,8 +42,13 @@ struct Shard {
 
 class Converter {
   public:
-    Converter(const plan::Planned& planned, const ConvertOptions& options, Team& team, const Progress& progress)
-        : planned_(planned), plan_(planned.plan()), options_(options), team_(team), progress_(progress),
+    Converter(const plan::Planned& planned, const ConvertOptions& options, Team& team,
+              const Progress& progress)
+        : planned_(planned),
+          plan_(planned.plan()),
+          options_(options),
+          team_(team),
+          progress_(progress),
           ledger_(planned.plan(), planned.checkpoint().catalog) {}
 
     Status prepare(registry::Registry& registry);
@@ -56,7 +61,8 @@ class Converter {
     void lay_out_shards();
     Status write_shard(const Shard& shard, const std::string& path);
     // One module, on any thread; `report`: this thread may call the progress.
-    Status write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file, std::mutex& lock, ConvertedModule& out);
+    Status write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file, std::mutex& lock,
+                        ConvertedModule& out);
     Status share_amax();
     Status write_vector(const VectorJob& job, checkpoint::SafetensorsWriter& file);
     Status refuse_change() const;
@@ -71,7 +77,7 @@ class Converter {
     std::vector<VectorJob> vectors_;
     std::vector<Shard> shards_;
     NewQuantization quantization_;
-    DType float_dtype_{};         // of plain weights written; 0 = as the source
+    DType float_dtype_{};  // of plain weights written; 0 = as the source
     ConvertReport report_;
     std::map<std::string, float> shared_amax_;
     uint64_t cache_numbers_ = 0;
@@ -86,8 +92,11 @@ std::string vector_name(const plan::LoadPlan& plan, const plan::VectorPlan& vect
 std::vector<checkpoint::NewTensor> tensors_of(const Job& job) {
     std::vector<checkpoint::NewTensor> out;
     for (const quant::Field& field : job.target.spec.fields) {
-        if (field.role == MORTISE_ROLE_UNUSED || std::find(job.absent.begin(), job.absent.end(), field.role) != job.absent.end()) continue;
-        const bool known = std::any_of(out.begin(), out.end(), [&](const auto& t) { return t.name == field.tensor; });
+        if (field.role == MORTISE_ROLE_UNUSED ||
+            std::find(job.absent.begin(), job.absent.end(), field.role) != job.absent.end())
+            continue;
+        const bool known =
+            std::any_of(out.begin(), out.end(), [&](const auto& t) { return t.name == field.tensor; });
         if (!known) out.push_back({field.tensor, field.dtypes.front(), field.shapes.front()});
     }
     return out;
@@ -95,10 +104,13 @@ std::vector<checkpoint::NewTensor> tensors_of(const Job& job) {
 
 Status Converter::prepare(registry::Registry& registry) {
     if (!plan_.quantization.empty())
-        return fail(Problem{.code = Code::usage, .what = "a conversion does not quantize while loading", .found = plan_.quantization,
+        return fail(Problem{.code = Code::usage,
+                            .what = "a conversion does not quantize while loading",
+                            .found = plan_.quantization,
                             .fix = "name the dialect with --to alone"});
     MORTISE_TRY(const auto chosen, registry.scheme_by_id(options_.dialect, plan::host()));
-    MORTISE_TRY(auto writer, plan::DialectWriter::open(*chosen.table, chosen.id, planned_.view(), options_.parameters));
+    MORTISE_TRY(auto writer,
+                plan::DialectWriter::open(*chosen.table, chosen.id, planned_.view(), options_.parameters));
     for (uint32_t s = 0; s < plan_.sources.size(); ++s)
         if (plan_.sources[s].kind != 0 && !plan_.sources[s].dropped) MORTISE_CHECK(add_job(writer, s));
     MORTISE_TRY(quantization_.text, writer.config());
@@ -106,9 +118,13 @@ Status Converter::prepare(registry::Registry& registry) {
     MORTISE_CHECK(choose_vector_dtypes());
     lay_out_shards();
     for (const plan::Source& source : plan_.sources)
-        if (source.kind == 0) cache_numbers_ += source.tensors.size() - static_cast<uint64_t>(std::ranges::count(source.tensors, plan::none));
+        if (source.kind == 0)
+            cache_numbers_ +=
+                source.tensors.size() - static_cast<uint64_t>(std::ranges::count(source.tensors, plan::none));
     if (cache_numbers_ > 0)
-        report_.notes.push_back(std::to_string(cache_numbers_) + " scales of the KV cache are not written: no dialect has been asked for them");
+        report_.notes.push_back(
+            std::to_string(cache_numbers_) +
+            " scales of the KV cache are not written: no dialect has been asked for them");
     for (const plan::Source& source : plan_.sources)
         if (source.dropped) report_.notes.push_back(source.name + " is not written: dropped by a rule");
     return {};
@@ -120,7 +136,8 @@ Status Converter::add_job(plan::DialectWriter& writer, uint32_t id) {
     MORTISE_TRY(job.target, writer.target(source, source.canonical));
     job.rows = plan::rows_in_order(plan_, id);
     job.absent = plan::absent_roles(source, job.target.spec);
-    if (job.target.plain && float_dtype_ == DType{}) float_dtype_ = job.target.spec.fields.front().dtypes.front();
+    if (job.target.plain && float_dtype_ == DType{})
+        float_dtype_ = job.target.spec.fields.front().dtypes.front();
     jobs_.push_back(std::move(job));
     return {};
 }
@@ -133,9 +150,11 @@ Status Converter::choose_vector_dtypes() {
             ++cache_numbers_;
             continue;
         }
-        const checkpoint::TensorEntry& tensor = planned_.checkpoint().catalog.tensors()[plan_.vectors[v].tensor];
+        const checkpoint::TensorEntry& tensor =
+            planned_.checkpoint().catalog.tensors()[plan_.vectors[v].tensor];
         VectorJob job{v, vector_name(plan_, plan_.vectors[v]), tensor.dtype};
-        const bool narrower = tensor.dtype == DType::f32 && (float_dtype_ == DType::bf16 || float_dtype_ == DType::f16);
+        const bool narrower =
+            tensor.dtype == DType::f32 && (float_dtype_ == DType::bf16 || float_dtype_ == DType::f16);
         if (narrower && !planned_.checkpoint().name_space.empty()) {
             MORTISE_TRY(const auto bytes, planned_.reader().read_all(tensor));
             if (fits(bytes, float_dtype_)) job.dtype = float_dtype_;
@@ -150,14 +169,16 @@ void Converter::lay_out_shards() {
     for (const VectorJob& vector : vectors_) {
         const plan::VectorPlan& plan = plan_.vectors[vector.vector];
         const auto columns = static_cast<int64_t>(plan.columns), rows = static_cast<int64_t>(plan.rows);
-        shards_[0].tensors.push_back({vector.name, vector.dtype, rows == 1 ? Shape{columns} : Shape{rows, columns}});
+        shards_[0].tensors.push_back(
+            {vector.name, vector.dtype, rows == 1 ? Shape{columns} : Shape{rows, columns}});
         shards_[0].bytes += *dense_bytes(vector.dtype, shards_[0].tensors.back().shape);
     }
     for (size_t j = 0; j < jobs_.size(); ++j) {
         const auto tensors = tensors_of(jobs_[j]);
         uint64_t bytes = 0;
         for (const auto& tensor : tensors) bytes += dense_bytes(tensor.dtype, tensor.shape).value_or(0);
-        if (shards_.back().bytes + bytes > options_.shard_bytes && shards_.back().bytes > 0) shards_.emplace_back();
+        if (shards_.back().bytes + bytes > options_.shard_bytes && shards_.back().bytes > 0)
+            shards_.emplace_back();
         Shard& shard = shards_.back();
         shard.jobs.push_back(j);
         shard.tensors.insert(shard.tensors.end(), tensors.begin(), tensors.end());
@@ -188,22 +209,30 @@ Status Converter::share_amax() {
 }
 
 Status Converter::write_vector(const VectorJob& job, checkpoint::SafetensorsWriter& file) {
-    const checkpoint::TensorEntry& tensor = planned_.checkpoint().catalog.tensors()[plan_.vectors[job.vector].tensor];
+    const checkpoint::TensorEntry& tensor =
+        planned_.checkpoint().catalog.tensors()[plan_.vectors[job.vector].tensor];
     MORTISE_CHECK(read_vector(Origin(planned_), ledger_, job.vector));
     MORTISE_TRY(const auto bytes, planned_.reader().read_all(tensor));
     if (job.dtype == tensor.dtype) return file.write(job.name, 0, bytes);
     return file.write(job.name, 0, narrowed(bytes, job.dtype));
 }
 
-Status Converter::write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file, std::mutex& lock, ConvertedModule& out) {
+Status Converter::write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file,
+                               std::mutex& lock, ConvertedModule& out) {
     const plan::Source& source = plan_.sources[job.source];
     const auto shared = shared_amax_.find(job.target.quantizer.shared);
-    const Rewriting what{.from = source, .to = job.target.spec, .recipe = job.target.quantizer, .rows = job.rows, .absent = job.absent,
-                         .shared_amax = shared == shared_amax_.end() ? 0 : shared->second, .may_change = options_.requantize};
+    const Rewriting what{.from = source,
+                         .to = job.target.spec,
+                         .recipe = job.target.quantizer,
+                         .rows = job.rows,
+                         .absent = job.absent,
+                         .shared_amax = shared == shared_amax_.end() ? 0 : shared->second,
+                         .may_change = options_.requantize};
     MORTISE_TRY(const ModuleBytes bytes, read_module(ledger_, job.source));
     auto written = rewrite(what, bytes);
     if (!written) return std::unexpected(Error(written.error()).in_tensor(source.canonical));
-    out = {source.canonical, source.spec.describe(), job.target.spec.describe(), job.target.reason, written->change};
+    out = {source.canonical, source.spec.describe(), job.target.spec.describe(), job.target.reason,
+           written->change};
     const auto tensors = written->writer.take();
     const std::scoped_lock locked(lock);
     for (const quant::WrittenTensor& tensor : tensors) {
@@ -224,7 +253,8 @@ Status Converter::write_shard(const Shard& shard, const std::string& path) {
     std::vector<ConvertedModule> modules(shard.jobs.size());
     std::mutex lock;
     team_.run([&](int rank, int) {
-        for (size_t i; (i = next++) < shard.jobs.size();) outcomes[i] = write_module(jobs_[shard.jobs[i]], rank == 0, file, lock, modules[i]);
+        for (size_t i; (i = next++) < shard.jobs.size();)
+            outcomes[i] = write_module(jobs_[shard.jobs[i]], rank == 0, file, lock, modules[i]);
     });
     for (size_t i = 0; i < modules.size(); ++i) {
         if (!*outcomes[i]) return std::unexpected(outcomes[i]->error());
@@ -236,16 +266,18 @@ Status Converter::write_shard(const Shard& shard, const std::string& path) {
 
 // Effect: the refusal of a lossy conversion; names how many weights change and the first module of them.
 Status Converter::refuse_change() const {
-    const auto first = std::ranges::find_if(report_.modules, [](const ConvertedModule& m) { return m.change.changed > 0; });
+    const auto first =
+        std::ranges::find_if(report_.modules, [](const ConvertedModule& m) { return m.change.changed > 0; });
     const std::string reason = first->reason.empty() ? "" : " (" + first->reason + ")";
-    return fail(Problem{.code = Code::lossy,
-                        .what = "the conversion would change decoded weights",
-                        .file = plan_.path,
-                        .tensor = first->name,
-                        .expected = "every weight bit-equal",
-                        .found = std::to_string(report_.total.changed) + " of " + std::to_string(report_.total.weights) +
-                                 " weights would change, first here: " + first->from + " would become " + first->to + reason,
-                        .fix = "if that is what you want, say --requantize"});
+    return fail(Problem{
+        .code = Code::lossy,
+        .what = "the conversion would change decoded weights",
+        .file = plan_.path,
+        .tensor = first->name,
+        .expected = "every weight bit-equal",
+        .found = std::to_string(report_.total.changed) + " of " + std::to_string(report_.total.weights) +
+                 " weights would change, first here: " + first->from + " would become " + first->to + reason,
+        .fix = "if that is what you want, say --requantize"});
 }
 
 Status Converter::write(const std::string& folder) {
@@ -269,8 +301,9 @@ Status Converter::write(const std::string& folder) {
 
 }  // namespace
 
-Result<ConvertReport> convert(const plan::Planned& planned, registry::Registry& registry, const std::string& folder,
-                              const ConvertOptions& options, Team& team, const Progress& progress) {
+Result<ConvertReport> convert(const plan::Planned& planned, registry::Registry& registry,
+                              const std::string& folder, const ConvertOptions& options, Team& team,
+                              const Progress& progress) {
     Converter converter(planned, options, team, progress);
     MORTISE_CHECK(converter.prepare(registry));
     MORTISE_CHECK(converter.write(folder));

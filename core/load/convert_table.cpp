@@ -26,7 +26,8 @@ struct Sample {
         ModuleBytes out;
         for (const quant::Field& field : source.spec.fields)
             for (const quant::WrittenTensor& tensor : tensors)
-                if (tensor.name == field.tensor) out.fields[field.role] = {tensor.bytes, tensor.dtype, nullptr};
+                if (tensor.name == field.tensor)
+                    out.fields[field.role] = {tensor.bytes, tensor.dtype, nullptr};
         return out;
     }
 };
@@ -72,18 +73,24 @@ class TableMaker {
         const size_t colon = dialect.find(':');
         MORTISE_TRY(const auto chosen, registry_.scheme_by_id(dialect.substr(0, colon), plan::host()));
         const std::string options = colon == std::string::npos ? "" : dialect.substr(colon + 1);
-        MORTISE_TRY(auto writer, plan::DialectWriter::open(*chosen.table, chosen.id, plan::handle(&view_), options));
+        MORTISE_TRY(auto writer,
+                    plan::DialectWriter::open(*chosen.table, chosen.id, plan::handle(&view_), options));
         MORTISE_TRY(plan::Target target, writer.target(from.source, from.source.canonical));
         const auto absent = plan::absent_roles(from.source, target.spec);
-        MORTISE_TRY(auto written, rewrite({.from = from.source, .to = target.spec, .recipe = target.quantizer, .rows = {}, .absent = absent},
+        MORTISE_TRY(auto written, rewrite({.from = from.source,
+                                           .to = target.spec,
+                                           .recipe = target.quantizer,
+                                           .rows = {},
+                                           .absent = absent},
                                           from.bytes()));
         Sample out{.dialect = dialect, .source = from.source, .tensors = written.writer.take()};
         out.source.plain = target.plain;
         out.source.spec = std::move(target.spec);
         out.source.tensors.clear();
         for (const quant::Field& field : out.source.spec.fields) {
-            const bool present = std::ranges::any_of(out.tensors, [&](const auto& t) { return t.name == field.tensor; }) &&
-                                 std::ranges::find(absent, field.role) == absent.end();
+            const bool present =
+                std::ranges::any_of(out.tensors, [&](const auto& t) { return t.name == field.tensor; }) &&
+                std::ranges::find(absent, field.role) == absent.end();
             out.source.tensors.push_back(present ? 0 : plan::none);
         }
         return std::pair{std::move(out), written.change};

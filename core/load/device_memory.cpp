@@ -36,14 +36,15 @@ DeviceMemory::~DeviceMemory() {
     if (bytes_) provider_->free(&device_, base_);
 }
 
-Result<DeviceMemory> DeviceMemory::make(const mortise_kernels_v1* provider, uint32_t device_kind, uint64_t bytes,
-                                        uint64_t alignment) {
+Result<DeviceMemory> DeviceMemory::make(const mortise_kernels_v1* provider, uint32_t device_kind,
+                                        uint64_t bytes, uint64_t alignment) {
     DeviceMemory memory;
     Search search{device_kind, {}};
     registry::PluginCall::call([&] { provider->devices(visit, &search); });
     if (!search.found)
-        return fail(Problem{.code = Code::device_missing,
-                            .what = "the kernel provider drives no device of kind " + std::to_string(device_kind)});
+        return fail(
+            Problem{.code = Code::device_missing,
+                    .what = "the kernel provider drives no device of kind " + std::to_string(device_kind)});
     memory.provider_ = provider;
     memory.device_ = *search.found;
     if (bytes == 0) return memory;
@@ -83,8 +84,10 @@ Status DeviceMemory::poison(uint64_t offset, uint64_t size, Team* team) {
             const Share part = share(size, rank, threads);
             std::memset(bytes + part.begin, poison_byte, part.end - part.begin);
         };
-        if (team) team->run(write);
-        else write(0, 1);
+        if (team)
+            team->run(write);
+        else
+            write(0, 1);
     }
     return {};
 }

@@ -31,11 +31,14 @@ std::string filled(std::string name, uint64_t expert) {
 
 // One side: its plan, its books, its digests.
 struct Side {
-    explicit Side(const plan::Planned& planned) : origin(planned), ledger(planned.plan(), planned.checkpoint().catalog) {
+    explicit Side(const plan::Planned& planned)
+        : origin(planned), ledger(planned.plan(), planned.checkpoint().catalog) {
         const plan::LoadPlan& plan = planned.plan();
         for (uint32_t p = 0; p < plan.parts.size(); ++p)
-            for (uint64_t e = 0; e < plan.parts[p].experts; ++e) places[filled(plan.parts[p].name, plan.parts[p].number(e))] = {p, e};
-        for (uint32_t v = 0; v < plan.vectors.size(); ++v) vectors[plan.parameters[plan.vectors[v].parameter].owner] = v;
+            for (uint64_t e = 0; e < plan.parts[p].experts; ++e)
+                places[filled(plan.parts[p].name, plan.parts[p].number(e))] = {p, e};
+        for (uint32_t v = 0; v < plan.vectors.size(); ++v)
+            vectors[plan.parameters[plan.vectors[v].parameter].owner] = v;
     }
     Origin origin;
     Ledger ledger;
@@ -87,7 +90,8 @@ class PartRows {
 
   private:
     PartRows(const Side& side, const Place& place)
-        : part_(side.part(place)), expert_(side.source(place).spec.extent.experts > 1 ? part_.number(place.expert) : 0) {}
+        : part_(side.part(place)),
+          expert_(side.source(place).spec.extent.experts > 1 ? part_.number(place.expert) : 0) {}
     const plan::PartPlan& part_;
     uint64_t expert_;
     ModuleBytes bytes_;
@@ -112,7 +116,8 @@ class Differ {
 };
 
 std::string described(const Side& side, const PartDigest& digest) {
-    return side.source(side.places.at(digest.name)).spec.describe() + " [" + std::to_string(digest.n) + "," + std::to_string(digest.k) + "]";
+    return side.source(side.places.at(digest.name)).spec.describe() + " [" + std::to_string(digest.n) + "," +
+           std::to_string(digest.k) + "]";
 }
 
 // Both lists are sorted by name; `both` gets equal names, `one` gets (only in a, item).
@@ -120,9 +125,12 @@ template <class Item, class Both, class One>
 void merge(const std::vector<Item>& a, const std::vector<Item>& b, const Both& both, const One& one) {
     size_t i = 0, j = 0;
     while (i < a.size() || j < b.size()) {
-        if (j == b.size() || (i < a.size() && a[i].name < b[j].name)) one(true, a[i++]);
-        else if (i == a.size() || b[j].name < a[i].name) one(false, b[j++]);
-        else both(a[i++], b[j++]);
+        if (j == b.size() || (i < a.size() && a[i].name < b[j].name))
+            one(true, a[i++]);
+        else if (i == a.size() || b[j].name < a[i].name)
+            one(false, b[j++]);
+        else
+            both(a[i++], b[j++]);
     }
 }
 
@@ -137,7 +145,12 @@ void Differ::match_parts() {
     };
     const auto one = [&](bool in_a, const PartDigest& part) {
         const std::string what = described(in_a ? a_ : b_, part);
-        report_.differences.push_back({.name = part.name, .in_a = in_a, .in_b = !in_a, .a = in_a ? what : "", .b = in_a ? "" : what, .values = true});
+        report_.differences.push_back({.name = part.name,
+                                       .in_a = in_a,
+                                       .in_b = !in_a,
+                                       .a = in_a ? what : "",
+                                       .b = in_a ? "" : what,
+                                       .values = true});
     };
     merge(a_.digests.parts, b_.digests.parts, both, one);
 }
@@ -147,19 +160,29 @@ Status Differ::match_vectors() {
     const auto both = [&](const VectorDigest& a, const VectorDigest& b) {
         ++report_.vectors;
         if (a.values == b.values || !status) return;
-        const auto left = read_vector(a_.origin, a_.ledger, a_.vectors.at(a.name)), right = read_vector(b_.origin, b_.ledger, b_.vectors.at(b.name));
+        const auto left = read_vector(a_.origin, a_.ledger, a_.vectors.at(a.name)),
+                   right = read_vector(b_.origin, b_.ledger, b_.vectors.at(b.name));
         if (!left || !right) {
             status = std::unexpected(left ? right.error() : left.error());
             return;
         }
-        Difference d{.name = a.name, .a = "vector of " + std::to_string(left->size()), .b = "vector of " + std::to_string(right->size()), .values = true};
+        Difference d{.name = a.name,
+                     .a = "vector of " + std::to_string(left->size()),
+                     .b = "vector of " + std::to_string(right->size()),
+                     .values = true};
         double squared = 0;
-        for (size_t i = 0; left->size() == right->size() && i < left->size(); ++i) compare(d, 0, i, (*left)[i], (*right)[i], squared);
+        for (size_t i = 0; left->size() == right->size() && i < left->size(); ++i)
+            compare(d, 0, i, (*left)[i], (*right)[i], squared);
         d.rms = d.weights ? std::sqrt(squared / static_cast<double>(d.weights)) : 0;
         report_.differences.push_back(std::move(d));
     };
     const auto one = [&](bool in_a, const VectorDigest& vector) {
-        report_.differences.push_back({.name = vector.name, .in_a = in_a, .in_b = !in_a, .a = in_a ? "vector" : "", .b = in_a ? "" : "vector", .values = true});
+        report_.differences.push_back({.name = vector.name,
+                                       .in_a = in_a,
+                                       .in_b = !in_a,
+                                       .a = in_a ? "vector" : "",
+                                       .b = in_a ? "" : "vector",
+                                       .values = true});
     };
     merge(a_.digests.vectors, b_.digests.vectors, both, one);
     return status;
@@ -179,7 +202,8 @@ Status Differ::locate(Difference& d) {
         const uint64_t count = std::min(step, left.rows - row);
         MORTISE_CHECK(from.read(row, count, x));
         MORTISE_CHECK(to.read(row, count, y));
-        for (size_t i = 0; i < x.size(); ++i) compare(d, row + i / left.columns, i % left.columns, x[i], y[i], squared);
+        for (size_t i = 0; i < x.size(); ++i)
+            compare(d, row + i / left.columns, i % left.columns, x[i], y[i], squared);
     }
     d.rms = d.weights ? std::sqrt(squared / static_cast<double>(d.weights)) : 0;
     return {};
@@ -214,9 +238,12 @@ Result<DiffReport> Differ::run(const Progress& progress) {
 }  // namespace
 
 bool DiffReport::same_values() const { return std::ranges::none_of(differences, &Difference::values); }
-bool DiffReport::same() const { return same_values() && std::ranges::none_of(differences, &Difference::spec); }
+bool DiffReport::same() const {
+    return same_values() && std::ranges::none_of(differences, &Difference::spec);
+}
 
-Result<DiffReport> diff(const plan::Planned& a, const plan::Planned& b, Team& team, const Progress& progress) {
+Result<DiffReport> diff(const plan::Planned& a, const plan::Planned& b, Team& team,
+                        const Progress& progress) {
     return Differ(a, b, team).run(progress);
 }
 

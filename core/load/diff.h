@@ -15,15 +15,15 @@ namespace mortise::load {
 struct Difference {
     std::string name;
     bool in_a = true, in_b = true;
-    std::string a, b;       // what it is on each side: "int4 g128 asymmetric, f16 scales [256,384]"
-    bool values = false;    // decoded weights differ
-    bool spec = false;      // codes, scales, offsets or epilogue differ, though they may decode to the same
-    bool act = false;       // inputs are quantized by another rule
+    std::string a, b;     // what it is on each side: "int4 g128 asymmetric, f16 scales [256,384]"
+    bool values = false;  // decoded weights differ
+    bool spec = false;    // codes, scales, offsets or epilogue differ, though they may decode to the same
+    bool act = false;     // inputs are quantized by another rule
     // Of the weights, where both sides have the same extent.
     uint64_t weights = 0, changed = 0;
     double max_error = 0, rms = 0;
-    uint64_t row = 0, column = 0;     // of the largest error, or of the first one that is not a number
-    float value_a = 0, value_b = 0;   // there
+    uint64_t row = 0, column = 0;    // of the largest error, or of the first one that is not a number
+    float value_a = 0, value_b = 0;  // there
 };
 
 struct DiffReport {
@@ -34,6 +34,7 @@ struct DiffReport {
 };
 
 // Requires: plans of size 1. Errors: as verify(), naming the file.
-Result<DiffReport> diff(const plan::Planned& a, const plan::Planned& b, Team& team, const Progress& progress = {});
+Result<DiffReport> diff(const plan::Planned& a, const plan::Planned& b, Team& team,
+                        const Progress& progress = {});
 
 }  // namespace mortise::load

@@ -55,12 +55,14 @@ bool stored_transposed(const quant::QuantSpec& spec) {
 // SHA-256 of f32 rows with the axes exchanged: needs the whole matrix of one expert.
 class TransposedDigest {
   public:
-    TransposedDigest(uint64_t rows, uint64_t columns) : rows_(rows), columns_(columns), matrix_(rows * columns) {}
+    TransposedDigest(uint64_t rows, uint64_t columns)
+        : rows_(rows), columns_(columns), matrix_(rows * columns) {}
     void add(const mortise_tile& tile) {
         std::vector<float> values(tile.rows * tile.columns);
         quant::decode_tile(tile, values.data());
         for (uint64_t r = 0; r < tile.rows; ++r)
-            for (uint64_t c = 0; c < columns_; ++c) matrix_[c * rows_ + tile.row + r] = values[r * columns_ + c];
+            for (uint64_t c = 0; c < columns_; ++c)
+                matrix_[c * rows_ + tile.row + r] = values[r * columns_ + c];
         if (tile.row + tile.rows == rows_) sha_.update(std::as_bytes(std::span(matrix_)));
     }
     std::string finish() { return sha_.hex(); }
@@ -81,8 +83,13 @@ struct Unit {
 class Digesting {
   public:
     Digesting(const Origin& origin, Team& team, const Progress& progress)
-        : origin_(origin), plan_(origin.plan), team_(team), ledger_(origin.plan, origin.catalog),
-          reporter_(progress, origin, ledger_), parts_(plan_.parts.size()), modules_(plan_.sources.size()) {}
+        : origin_(origin),
+          plan_(origin.plan),
+          team_(team),
+          ledger_(origin.plan, origin.catalog),
+          reporter_(progress, origin, ledger_),
+          parts_(plan_.parts.size()),
+          modules_(plan_.sources.size()) {}
 
     Result<Digests> run(const DigestOptions& options);
 
@@ -100,8 +107,8 @@ class Digesting {
     Ledger ledger_;
     Reporter reporter_;
     std::vector<Unit> units_;
-    std::vector<uint32_t> only_part_;               // [sources] the part that is the whole module, or none
-    std::vector<std::vector<PartDigest>> parts_;    // [plan.parts][experts]
+    std::vector<uint32_t> only_part_;                 // [sources] the part that is the whole module, or none
+    std::vector<std::vector<PartDigest>> parts_;      // [plan.parts][experts]
     std::vector<std::vector<ModuleDigest>> modules_;  // [plan.sources]
 };
 
@@ -114,7 +121,8 @@ void Digesting::plan_units(bool modules) {
         units_.push_back({true, p, part.experts * part.rows * part.columns});
         for (uint32_t source : part.sources) {
             const quant::Extent& extent = plan_.sources[source].spec.extent;
-            const bool whole = extent.rows == part.rows && extent.columns == part.columns && extent.experts == 1;
+            const bool whole =
+                extent.rows == part.rows && extent.columns == part.columns && extent.experts == 1;
             only_part_[source] = ++readers[source] == 1 && whole ? p : plan::none;
         }
     }
@@ -161,8 +169,9 @@ Status Digesting::digest_part(uint32_t p) {
     for (uint64_t e = 0; e < part.experts; ++e) {
         const quant::Extras mine = share_of(extras, e, part.experts);
         const plan::Source& source = source_of(e);
-        parts_[p].push_back({fill_expert(part.name, part.number(e)), part.rows, part.columns, source.stays_plain(), specs[e].finish(mine),
-                             values[e].finish(), quant::activation_digest(source.result(), mine)});
+        parts_[p].push_back({fill_expert(part.name, part.number(e)), part.rows, part.columns,
+                             source.stays_plain(), specs[e].finish(mine), values[e].finish(),
+                             quant::activation_digest(source.result(), mine)});
     }
     return {};
 }
@@ -178,13 +187,16 @@ Status Digesting::digest_module(uint32_t s) {
     TransposedDigest exchanged(transposed ? extent.rows : 0, transposed ? extent.columns : 0);
     const StreamOptions options{.ledger = &ledger_};
     MORTISE_CHECK(for_each_source_tile(origin_, s, options, [&](const mortise_tile& tile) -> Status {
-        if (transposed) exchanged.add(tile);
-        else values[apart ? tile.expert : 0].add(tile);
+        if (transposed)
+            exchanged.add(tile);
+        else
+            values[apart ? tile.expert : 0].add(tile);
         return {};
     }));
     for (uint64_t e = 0; e < values.size(); ++e) {
         ModuleDigest module{fill_expert(source.canonical, e), {rows, columns}, source.stays_plain(), {}};
-        if (experts > 1 && !apart) module.shape = transposed ? Shape{experts, columns, rows} : Shape{experts, rows, columns};
+        if (experts > 1 && !apart)
+            module.shape = transposed ? Shape{experts, columns, rows} : Shape{experts, rows, columns};
         module.values = transposed ? exchanged.finish() : values[e].finish();
         modules_[s].push_back(std::move(module));
     }
@@ -215,8 +227,8 @@ Status Digesting::add_vectors(Digests& out) {
 std::string model_digest(const Digests& digests) {
     Sha256 sha;
     for (const PartDigest& part : digests.parts)
-        sha.update(part.name + " " + std::to_string(part.n) + " " + std::to_string(part.k) + " " + part.spec + " " +
-                   part.values + "\n");
+        sha.update(part.name + " " + std::to_string(part.n) + " " + std::to_string(part.k) + " " + part.spec +
+                   " " + part.values + "\n");
     for (const VectorDigest& vector : digests.vectors) sha.update(vector.name + " " + vector.values + "\n");
     return sha.hex();
 }
@@ -240,7 +252,8 @@ Result<Digests> Digesting::run(const DigestOptions& options) {
 
 }  // namespace
 
-Result<Digests> digest(const Origin& origin, Team& team, const DigestOptions& options, const Progress& progress) {
+Result<Digests> digest(const Origin& origin, Team& team, const DigestOptions& options,
+                       const Progress& progress) {
     return Digesting(origin, team, progress).run(options);
 }
 

@@ -1,5 +1,5 @@
-// Digests of everything a checkpoint means: per module as it lies on disk, per canonical part, and one for the
-// whole model. They do not depend on threads, on the order of tensors, or on how files are sharded.
+// Digests of everything a checkpoint means: per module as it lies on disk, per canonical part, and one for
+// the whole model. They do not depend on threads, on the order of tensors, or on how files are sharded.
 #pragma once
 
 #include <string>
@@ -35,7 +35,8 @@ struct Digests {
     std::vector<ModuleDigest> modules;  // by name
     std::vector<PartDigest> parts;      // by name
     std::vector<VectorDigest> vectors;  // by name
-    // SHA-256 over the lines "name n k spec values\n" of the parts and "name values\n" of the vectors, sorted.
+    // SHA-256 over the lines "name n k spec values\n" of the parts and "name values\n" of the vectors,
+    // sorted.
     std::string model;
 };
 

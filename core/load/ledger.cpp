@@ -10,7 +10,8 @@ uint64_t volume(const plan::Parameter& parameter) {
 }
 
 uint64_t count_set(const std::vector<std::atomic<uint8_t>>& flags) {
-    return static_cast<uint64_t>(std::ranges::count_if(flags, [](const auto& flag) { return flag.load() != 0; }));
+    return static_cast<uint64_t>(
+        std::ranges::count_if(flags, [](const auto& flag) { return flag.load() != 0; }));
 }
 
 }  // namespace
@@ -42,7 +43,8 @@ Status Ledger::close_part(uint32_t part, uint64_t code_elements) {
                             .found = std::to_string(code_elements)});
     for (uint32_t parameter : p.parameters) {
         if (parameter_filled[parameter].exchange(1) == 0) continue;
-        return fail(Problem{.code = Code::internal, .what = "a sealed part was written again", .tensor = p.name});
+        return fail(
+            Problem{.code = Code::internal, .what = "a sealed part was written again", .tensor = p.name});
     }
     return {};
 }
@@ -65,7 +67,8 @@ Status Ledger::close_tensors() const {
     };
     const auto& tensors = reader.catalog().tensors();
     for (size_t i = 0; i < obligation_met.size(); ++i)
-        if (!obligation_met[i]) open("an obligation was not checked", tensors[plan.obligations[i].tensor].name);
+        if (!obligation_met[i])
+            open("an obligation was not checked", tensors[plan.obligations[i].tensor].name);
     std::vector<bool> settled(tensors.size());
     for (const plan::Drop& drop : plan.drops) settled[drop.tensor] = true;
     for (size_t i = 0; i < tensors.size(); ++i)

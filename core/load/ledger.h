@@ -22,18 +22,19 @@ struct Ledger {
     const plan::LoadPlan& plan;
     checkpoint::TensorReader reader;
     std::atomic<uint64_t> values_checked{0};
-    std::vector<std::atomic<uint8_t>> tensor_read;     // [catalog tensors]
-    std::vector<std::atomic<uint8_t>> obligation_met;  // [obligations]
+    std::vector<std::atomic<uint8_t>> tensor_read;       // [catalog tensors]
+    std::vector<std::atomic<uint8_t>> obligation_met;    // [obligations]
     std::vector<std::atomic<uint8_t>> parameter_filled;  // [parameters]
     std::vector<std::vector<uint32_t>> obligations_of;   // [sources] indexes of plan.obligations
-    std::map<std::string, float> shared_amax;            // of modules that are quantized under one second level
+    std::map<std::string, float> shared_amax;  // of modules that are quantized under one second level
     std::mutex shared_mutex;
 
     // Effect: reads a piece of a tensor and notes it.
     Status read(uint32_t tensor, uint64_t begin, std::span<std::byte> out);
 
     // Effect: the parameters of `part` have been filled, `code_elements` of them codes. Errors: internal when
-    // that is not what the plan says, or when the part was sealed before; no later stage may paper over a hole.
+    // that is not what the plan says, or when the part was sealed before; no later stage may paper over a
+    // hole.
     Status close_part(uint32_t part, uint64_t code_elements);
     // Effect: success iff every parameter was filled, every obligation met, and every tensor read or dropped.
     Status close() const;

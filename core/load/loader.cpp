@@ -19,7 +19,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // Roles that the file leaves out and the spec fills with a default.
 void note_defaults(const plan::LoadPlan& plan, Receipt& receipt) {
@@ -27,23 +29,28 @@ void note_defaults(const plan::LoadPlan& plan, Receipt& receipt) {
     for (const plan::Move& move : plan.moves) moved[move.parameter] = true;
     std::map<std::pair<uint32_t, double>, uint64_t> defaults;
     for (size_t i = 0; i < moved.size(); ++i)
-        if (!moved[i] && plan.parameters[i].optional) ++defaults[{plan.parameters[i].role, plan.parameters[i].default_value}];
+        if (!moved[i] && plan.parameters[i].optional)
+            ++defaults[{plan.parameters[i].role, plan.parameters[i].default_value}];
     for (const auto& [key, count] : defaults)
-        receipt.notes.push_back(std::to_string(count) + " absent optional " + std::string(quant::role_name(key.first)) +
-                                " taken as " + std::to_string(key.second));
+        receipt.notes.push_back(std::to_string(count) + " absent optional " +
+                                std::string(quant::role_name(key.first)) + " taken as " +
+                                std::to_string(key.second));
 }
 
 // One load or one verification, from the first byte to the closed books.
 class Loading {
   public:
     Loading(const Origin& origin, Team& team, const Progress& progress)
-        : origin_(origin), plan_(origin.plan), team_(team), ledger_(origin.plan, origin.catalog),
+        : origin_(origin),
+          plan_(origin.plan),
+          team_(team),
+          ledger_(origin.plan, origin.catalog),
           reporter_(progress, origin, ledger_) {}
 
     Status share_table(Model::Rep& rep);
-    Status bind(Model::Rep& rep);                 // kernels and their memory
+    Status bind(Model::Rep& rep);  // kernels and their memory
     Status load_parts(Model::Rep& rep);
-    Status verify_parts();                        // those that no kernel has taken
+    Status verify_parts();  // those that no kernel has taken
     Status load_vectors(std::vector<std::vector<float>>* out);
     Result<Receipt> close();
 
@@ -73,8 +80,9 @@ Status Loading::share_table(Model::Rep& rep) {
     MORTISE_TRY(shared_, find_shared_table(origin_, ledger_));
     if (!shared_) return {};
     const plan::KernelPlan& embedding = plan_.kernels[shared_->embedding];
-    notes_.push_back(plan_.parts[shared_->kernel.parts[0]].name + " equals " + plan_.parts[embedding.parts[0]].name +
-                     " bit for bit: one table serves both, " + megabytes(embedding.packed_bytes[0]) + " saved");
+    notes_.push_back(plan_.parts[shared_->kernel.parts[0]].name + " equals " +
+                     plan_.parts[embedding.parts[0]].name + " bit for bit: one table serves both, " +
+                     megabytes(embedding.packed_bytes[0]) + " saved");
     rep.kernel_plans[shared_->head] = shared_->kernel;
     return {};
 }
@@ -107,7 +115,8 @@ Status Loading::bind(Model::Rep& rep) {
         }
     }
     for (auto& [key, place] : places) {
-        MORTISE_TRY(DeviceMemory memory, DeviceMemory::make(key.first, key.second, place.bytes, place.alignment));
+        MORTISE_TRY(DeviceMemory memory,
+                    DeviceMemory::make(key.first, key.second, place.bytes, place.alignment));
         MORTISE_CHECK(memory.poison(&team_));
         for (mortise_address* address : place.addresses) address->base = memory.base();
         rep.memory.push_back(std::move(memory));
@@ -172,8 +181,10 @@ Status Loading::load_vectors(std::vector<std::vector<float>>* out) {
     Problems problems;
     for (uint32_t v = 0; v < plan_.vectors.size(); ++v) {
         auto values = read_vector(origin_, ledger_, v);
-        if (!values) problems.add(values.error());
-        else if (out) out->push_back(std::move(*values));
+        if (!values)
+            problems.add(values.error());
+        else if (out)
+            out->push_back(std::move(*values));
     }
     return std::move(problems).status();
 }

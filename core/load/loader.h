@@ -19,12 +19,12 @@ namespace mortise::load {
 
 struct Receipt {
     uint64_t tensors_read = 0, tensors_dropped = 0;
-    uint64_t bytes_read = 0;           // of tensor data
-    uint64_t elements_written = 0;     // over all parameters; equals the plan's sum
+    uint64_t bytes_read = 0;        // of tensor data
+    uint64_t elements_written = 0;  // over all parameters; equals the plan's sum
     uint64_t obligations_met = 0;
     uint64_t values_checked = 0;
     double seconds = 0;
-    std::vector<std::string> notes;    // equal copies shared, defaults used
+    std::vector<std::string> notes;  // equal copies shared, defaults used
 };
 
 // Called with bytes done and bytes in all, from the calling thread, a few times a second.
@@ -39,8 +39,8 @@ class Model {
     // Of plan().kernels; an embedding and a head that are equal in the file have one kernel in common.
     const mortise_kernels_v1* provider(uint32_t kernel) const;
     mortise_kernel* kernel(uint32_t kernel) const;
-    const std::vector<mortise_address>& packed(uint32_t kernel) const; // [parts]
-    std::span<const float> vector(uint32_t vector) const;              // f32, of plan().vectors
+    const std::vector<mortise_address>& packed(uint32_t kernel) const;  // [parts]
+    std::span<const float> vector(uint32_t vector) const;               // f32, of plan().vectors
     ~Model();
     struct Rep;
     explicit Model(std::unique_ptr<Rep> rep);

@@ -74,14 +74,15 @@ MemoryLimit memory_limit() {
 
 Status check_memory(const plan::Memory& needed, const MemoryLimit& limit) {
     if (needed.total() <= limit.bytes) return {};
-    return fail(Problem{
-        .code = Code::out_of_memory,
-        .what = "the model does not fit: " + mebibytes(needed.total() - limit.bytes) + " are missing",
-        .expected = mebibytes(needed.total()) + " (weights " + mebibytes(needed.packed + needed.vectors) + ", KV cache " +
-                    mebibytes(needed.cache) + ", activations " + mebibytes(needed.activations) + ", work " +
-                    mebibytes(needed.workspace + needed.load_buffers) + ")",
-        .found = mebibytes(limit.bytes) + " left by " + limit.name,
-        .fix = "shorten --max-model-len, use a smaller model, or free memory"});
+    return fail(
+        Problem{.code = Code::out_of_memory,
+                .what = "the model does not fit: " + mebibytes(needed.total() - limit.bytes) + " are missing",
+                .expected = mebibytes(needed.total()) + " (weights " +
+                            mebibytes(needed.packed + needed.vectors) + ", KV cache " +
+                            mebibytes(needed.cache) + ", activations " + mebibytes(needed.activations) +
+                            ", work " + mebibytes(needed.workspace + needed.load_buffers) + ")",
+                .found = mebibytes(limit.bytes) + " left by " + limit.name,
+                .fix = "shorten --max-model-len, use a smaller model, or free memory"});
 }
 
 }  // namespace mortise::load

@@ -14,8 +14,8 @@ struct MemoryLimit {
     std::string name;  // "MemAvailable"
 };
 
-// Effect: the tightest of MemAvailable (/proc/meminfo), what RLIMIT_AS leaves, and what the control group leaves
-// (cgroup v2; page cache counts as free, the kernel drops it first); no limit where none is known.
+// Effect: the tightest of MemAvailable (/proc/meminfo), what RLIMIT_AS leaves, and what the control group
+// leaves (cgroup v2; page cache counts as free, the kernel drops it first); no limit where none is known.
 MemoryLimit memory_limit();
 
 // Effect: bytes that the control group in `folder` leaves; all ones where it sets no limit.

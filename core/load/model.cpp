@@ -20,7 +20,9 @@ const plan::LoadPlan& Model::plan() const { return *rep_->plan; }
 const Receipt& Model::receipt() const { return rep_->receipt; }
 const mortise_kernels_v1* Model::provider(uint32_t kernel) const { return rep_->kernels[kernel].provider; }
 mortise_kernel* Model::kernel(uint32_t kernel) const { return rep_->kernels[kernel].kernel; }
-const std::vector<mortise_address>& Model::packed(uint32_t kernel) const { return rep_->kernels[kernel].packed; }
+const std::vector<mortise_address>& Model::packed(uint32_t kernel) const {
+    return rep_->kernels[kernel].packed;
+}
 std::span<const float> Model::vector(uint32_t vector) const { return rep_->vectors[vector]; }
 
 }  // namespace mortise::load

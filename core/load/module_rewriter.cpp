@@ -16,7 +16,8 @@ namespace {
 
 constexpr uint64_t tile_weights = uint64_t{1} << 18;
 
-// Rows of one expert as floats, in tiles of `unit` rows or a multiple of them; tiles in no order when there is a team.
+// Rows of one expert as floats, in tiles of `unit` rows or a multiple of them; tiles in no order when there
+// is a team.
 struct Rows {
     const quant::PartReader& reader;
     const quant::Extent& extent;
@@ -30,7 +31,8 @@ Status one_tile(const Rows& rows, uint64_t row, uint64_t count, const UseRows& u
     std::vector<uint64_t> wanted(count);
     for (uint64_t i = 0; i < count; ++i) wanted[i] = rows.order.empty() ? row + i : rows.order[row + i];
     quant::Tile tile;
-    MORTISE_CHECK(rows.reader.read({.rows = wanted, .expert = rows.expert, .tile_expert = rows.expert, .tile_row = row}, tile));
+    MORTISE_CHECK(rows.reader.read(
+        {.rows = wanted, .expert = rows.expert, .tile_expert = rows.expert, .tile_row = row}, tile));
     quant::decode_tile(tile.view(), weights.data());
     return use(row, count, weights.data());
 }
@@ -41,7 +43,8 @@ Status each_rows(const Rows& rows, Team* team, const UseRows& use) {
     std::atomic<uint64_t> next{0};
     FirstError error;
     const auto work = [&](int, int) {
-        for (uint64_t row = next.fetch_add(step); row < rows.extent.rows && !error.failed(); row = next.fetch_add(step)) {
+        for (uint64_t row = next.fetch_add(step); row < rows.extent.rows && !error.failed();
+             row = next.fetch_add(step)) {
             try {
                 error.set(one_tile(rows, row, std::min(step, rows.extent.rows - row), use));
             } catch (const std::bad_alloc&) {
@@ -49,17 +52,21 @@ Status each_rows(const Rows& rows, Team* team, const UseRows& use) {
             }
         }
     };
-    if (team) team->run(work);
-    else work(0, 1);
+    if (team)
+        team->run(work);
+    else
+        work(0, 1);
     return error.take();
 }
 
 Result<float> largest(const quant::PartReader& reader, const quant::Extent& extent, uint64_t expert) {
     float amax = 0;
-    MORTISE_CHECK(each_rows({reader, extent, {}, expert}, nullptr, [&](uint64_t, uint64_t n, const float* weights) -> Status {
-        for (uint64_t i = 0; i < n * extent.columns; ++i) amax = std::max(amax, std::fabs(weights[i]));
-        return {};
-    }));
+    MORTISE_CHECK(each_rows({reader, extent, {}, expert}, nullptr,
+                            [&](uint64_t, uint64_t n, const float* weights) -> Status {
+                                for (uint64_t i = 0; i < n * extent.columns; ++i)
+                                    amax = std::max(amax, std::fabs(weights[i]));
+                                return {};
+                            }));
     return amax;
 }
 
@@ -77,12 +84,14 @@ Result<Rewritten> quantize(const Rewriting& what, const ModuleBytes& bytes) {
         }
         std::mutex lock;
         const Rows rows{reader, extent, what.rows, expert, writer.row_step()};
-        MORTISE_CHECK(each_rows(rows, what.team, [&](uint64_t row, uint64_t n, const float* weights) -> Status {
-            MORTISE_TRY(const quant::Change part, writer.quantize(what.recipe, expert, row, n, weights, amax));
-            const std::lock_guard locked(lock);
-            change.add(part);
-            return {};
-        }));
+        MORTISE_CHECK(
+            each_rows(rows, what.team, [&](uint64_t row, uint64_t n, const float* weights) -> Status {
+                MORTISE_TRY(const quant::Change part,
+                            writer.quantize(what.recipe, expert, row, n, weights, amax));
+                const std::lock_guard locked(lock);
+                change.add(part);
+                return {};
+            }));
     }
     return Rewritten{std::move(writer), change};
 }
@@ -91,7 +100,8 @@ Result<Rewritten> transcribe(const Rewriting& what, const ModuleBytes& bytes) {
     MORTISE_TRY(auto writer, quant::ModuleWriter::make(what.to, what.absent));
     quant::Change change;
     for (uint64_t expert = 0; expert < what.from.spec.extent.experts; ++expert) {
-        MORTISE_TRY(const quant::Change part, writer.reencode(what.from.spec, bytes.fields, {expert, expert, what.rows}));
+        MORTISE_TRY(const quant::Change part,
+                    writer.reencode(what.from.spec, bytes.fields, {expert, expert, what.rows}));
         change.add(part);
     }
     return Rewritten{std::move(writer), change};
@@ -143,7 +153,8 @@ Result<float> largest_weight(const plan::Source& source, const ModuleBytes& byte
 Result<float> shared_amax(Ledger& ledger, const std::string& words) {
     if (words.empty()) return 0.0f;
     const std::lock_guard lock(ledger.shared_mutex);
-    if (const auto known = ledger.shared_amax.find(words); known != ledger.shared_amax.end()) return known->second;
+    if (const auto known = ledger.shared_amax.find(words); known != ledger.shared_amax.end())
+        return known->second;
     float amax = 0;
     for (uint32_t s = 0; s < ledger.plan.sources.size(); ++s) {
         const plan::Source& source = ledger.plan.sources[s];

@@ -33,11 +33,14 @@ class Tiles {
             const Share mine = share(tiles, rank, size);
             for (uint64_t t = mine.begin; t < mine.end && !error.failed(); ++t) {
                 const uint64_t row = t * per_tile;
-                error.set(guarded(scratch, source_expert, tile_expert, row, std::min(per_tile, rows_.count - row)));
+                error.set(
+                    guarded(scratch, source_expert, tile_expert, row, std::min(per_tile, rows_.count - row)));
             }
         };
-        if (options_.team) options_.team->run(work);
-        else work(0, 1);
+        if (options_.team)
+            options_.team->run(work);
+        else
+            work(0, 1);
         return error.take();
     }
 
@@ -107,7 +110,8 @@ Ledger& ledger_of(const Origin& origin, const StreamOptions& options, std::optio
     return options.ledger ? *options.ledger : own.emplace(origin.plan, origin.catalog);
 }
 
-Status stream_part(const Origin& origin, uint32_t part_id, const StreamOptions& options, const Consume& consume) {
+Status stream_part(const Origin& origin, uint32_t part_id, const StreamOptions& options,
+                   const Consume& consume) {
     const plan::PartPlan& part = origin.plan.parts[part_id];
     std::optional<Ledger> own;
     Ledger& ledger = ledger_of(origin, options, own);
@@ -134,7 +138,8 @@ Status stream_part(const Origin& origin, uint32_t part_id, const StreamOptions& 
     return ledger.close_part(part_id, elements);
 }
 
-Status stream_source(const Origin& origin, uint32_t source, const StreamOptions& options, const Consume& consume) {
+Status stream_source(const Origin& origin, uint32_t source, const StreamOptions& options,
+                     const Consume& consume) {
     std::optional<Ledger> own;
     Ledger& ledger = ledger_of(origin, options, own);
     const quant::Extent extent = origin.plan.sources[source].spec.extent;
@@ -161,11 +166,13 @@ Status without_exceptions(const Body& body) {
 
 }  // namespace
 
-Status for_each_tile(const Origin& origin, uint32_t part, const StreamOptions& options, const Consume& consume) {
+Status for_each_tile(const Origin& origin, uint32_t part, const StreamOptions& options,
+                     const Consume& consume) {
     return without_exceptions([&] { return stream_part(origin, part, options, consume); });
 }
 
-Status for_each_source_tile(const Origin& origin, uint32_t source, const StreamOptions& options, const Consume& consume) {
+Status for_each_source_tile(const Origin& origin, uint32_t source, const StreamOptions& options,
+                            const Consume& consume) {
     return without_exceptions([&] { return stream_source(origin, source, options, consume); });
 }
 

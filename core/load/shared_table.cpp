@@ -34,8 +34,11 @@ uint32_t whole_table(const plan::LoadPlan& plan, const plan::KernelPlan& kernel)
     const plan::PartPlan& part = plan.parts[kernel.parts[0]];
     const plan::Source& source = plan.sources[part.sources[0]];
     const bool whole = part.n_rows == part.rows && part.n_columns == part.columns && part.experts == 1 &&
-                       source.spec.extent.rows == part.rows && part.rows_on_disk == model::RowMap{} && !part.has_bias;
-    if (!whole || !source.plain || source.remake || source.spec.fields.size() != 1 || !source.spec.fields[0].layout.dense()) return plan::none;
+                       source.spec.extent.rows == part.rows && part.rows_on_disk == model::RowMap{} &&
+                       !part.has_bias;
+    if (!whole || !source.plain || source.remake || source.spec.fields.size() != 1 ||
+        !source.spec.fields[0].layout.dense())
+        return plan::none;
     return source.tensors[0];
 }
 
@@ -58,20 +61,27 @@ std::optional<plan::KernelPlan> bind_both(const plan::LoadPlan& plan, const plan
     plan::KernelPlan kernel = plan.kernels[head.kernel];
     const mortise_problem& old = kernel.problem->abi();
     const plan::PartPlan& part = plan.parts[kernel.parts[0]];
-    plan::ProblemFacts facts{.activations = old.activations, .max_rows = old.max_rows, .threads = old.threads,
-                             .device_kind = old.device_kind, .gather = true};
+    plan::ProblemFacts facts{.activations = old.activations,
+                             .max_rows = old.max_rows,
+                             .threads = old.threads,
+                             .device_kind = old.device_kind,
+                             .gather = true};
     const std::vector<plan::ProblemPart> parts = {
         {&plan.sources[part.sources[0]].spec, 1, part.n_rows, part.n_columns, 0, 0, false}};
-    kernel.problem = plan::KernelProblem::make(MORTISE_OP_LINEAR, plan.tree.ops[head.op], {part.columns}, {part.rows}, parts, facts);
+    kernel.problem = plan::KernelProblem::make(MORTISE_OP_LINEAR, plan.tree.ops[head.op], {part.columns},
+                                               {part.rows}, parts, facts);
     mortise_bid bid{};
     bid.head.size = sizeof bid;
     uint64_t planned = 0;
     for (const plan::KernelPlan& each : plan.kernels) planned = std::max(planned, each.workspace);
-    const auto status = registry::PluginCall::call([&] { return kernel.provider->bid(&kernel.problem->abi(), &bid); });
-    if (status != MORTISE_OK || bid.score < kernel.score || bid.score == 0 || bid.workspace > planned) return {};
+    const auto status =
+        registry::PluginCall::call([&] { return kernel.provider->bid(&kernel.problem->abi(), &bid); });
+    if (status != MORTISE_OK || bid.score < kernel.score || bid.score == 0 || bid.workspace > planned)
+        return {};
     kernel.row_tile = bid.row_tile;
     kernel.alignment = bid.alignment ? bid.alignment : 64;
-    kernel.packed_bytes = {registry::PluginCall::call([&] { return kernel.provider->packed_bytes(&kernel.problem->abi(), 0); })};
+    kernel.packed_bytes = {
+        registry::PluginCall::call([&] { return kernel.provider->packed_bytes(&kernel.problem->abi(), 0); })};
     return kernel;
 }
 

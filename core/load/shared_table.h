@@ -17,8 +17,8 @@ struct SharedTable {
     plan::KernelPlan kernel;           // the head's, bound anew so that it also gathers
 };
 
-// Effect: the pair, when head and embedding are plain, equal in the file, and the head's provider has a kernel
-// for both uses that is as good and needs no more workspace than was planned. Errors: file_*.
+// Effect: the pair, when head and embedding are plain, equal in the file, and the head's provider has a
+// kernel for both uses that is as good and needs no more workspace than was planned. Errors: file_*.
 Result<std::optional<SharedTable>> find_shared_table(const Origin& origin, Ledger& ledger);
 
 }  // namespace mortise::load

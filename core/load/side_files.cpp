@@ -14,10 +14,18 @@ namespace mortise::load {
 namespace {
 
 // Copied as they are, where they exist.
-constexpr std::array copied = {"generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                               "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja"};
+constexpr std::array copied = {"generation_config.json",
+                               "tokenizer.json",
+                               "tokenizer_config.json",
+                               "special_tokens_map.json",
+                               "added_tokens.json",
+                               "vocab.json",
+                               "merges.txt",
+                               "tokenizer.model",
+                               "chat_template.jinja"};
 // Members of config.json that describe the old quantization.
-constexpr std::array<std::string_view, 3> replaced = {"quantization_config", "compression_config", "quantization"};
+constexpr std::array<std::string_view, 3> replaced = {"quantization_config", "compression_config",
+                                                      "quantization"};
 
 void copy_value(json::Writer& w, const json::Node& node) {
     switch (node.kind()) {
@@ -41,7 +49,10 @@ void copy_value(json::Writer& w, const json::Node& node) {
 }
 
 std::string_view dtype_word(DType dtype) {
-    return dtype == DType::bf16 ? "bfloat16" : dtype == DType::f16 ? "float16" : dtype == DType::f32 ? "float32" : "";
+    return dtype == DType::bf16  ? "bfloat16"
+           : dtype == DType::f16 ? "float16"
+           : dtype == DType::f32 ? "float32"
+                                 : "";
 }
 
 std::string new_config(const json::Node& root, const NewQuantization& quantization, DType floats) {
@@ -55,10 +66,12 @@ std::string new_config(const json::Node& root, const NewQuantization& quantizati
         w.key(key);
         const bool dtype = key == "dtype" || key == "torch_dtype";
         has_dtype |= dtype;
-        if (dtype && !word.empty()) w.value(word);
-        else copy_value(w, *root.items()[i]);
+        if (dtype && !word.empty())
+            w.value(word);
+        else
+            copy_value(w, *root.items()[i]);
     }
-    if (!has_dtype && !word.empty()) w.key("torch_dtype").value(word);
+    if (!has_dtype && !word.empty()) w.entry("torch_dtype", word);
     if (!quantization.text.empty()) {
         if (!quantization.copy.empty()) w.key(quantization.copy).raw(quantization.text);
         w.key("quantization_config").raw(quantization.text);
@@ -73,8 +86,12 @@ float f32_at(std::span<const std::byte> bytes, size_t i) {
     return value;
 }
 
-uint16_t narrow(float value, DType dtype) { return dtype == DType::bf16 ? f32_to_bf16(value) : f32_to_f16(value); }
-float widen(uint16_t value, DType dtype) { return dtype == DType::bf16 ? bf16_to_f32(value) : f16_to_f32(value); }
+uint16_t narrow(float value, DType dtype) {
+    return dtype == DType::bf16 ? f32_to_bf16(value) : f32_to_f16(value);
+}
+float widen(uint16_t value, DType dtype) {
+    return dtype == DType::bf16 ? bf16_to_f32(value) : f16_to_f32(value);
+}
 
 }  // namespace
 
@@ -85,17 +102,26 @@ std::string shard_name(size_t shard, size_t shards) {
     return name;
 }
 
-Status write_index(const std::string& folder, const std::map<std::string, std::string>& where, uint64_t bytes) {
+Status write_index(const std::string& folder, const std::map<std::string, std::string>& where,
+                   uint64_t bytes) {
     json::Writer w(2);
-    w.begin_object().key("metadata").begin_object().key("total_size").value(bytes).end_object().key("weight_map").begin_object();
-    for (const auto& [tensor, file] : where) w.key(tensor).value(file);
+    w.begin_object()
+        .key("metadata")
+        .begin_object()
+        .entry("total_size", bytes)
+        .end_object()
+        .key("weight_map")
+        .begin_object();
+    for (const auto& [tensor, file] : where) w.entry(tensor, file);
     w.end_object().end_object();
     return write_atomically(folder + "/model.safetensors.index.json", w.take() + "\n");
 }
 
-Status write_side_files(const checkpoint::Checkpoint& source, const std::string& folder, const NewQuantization& quantization, DType floats) {
+Status write_side_files(const checkpoint::Checkpoint& source, const std::string& folder,
+                        const NewQuantization& quantization, DType floats) {
     MORTISE_TRY(const json::Document* config, source.document("config.json"));
-    MORTISE_CHECK(write_atomically(folder + "/config.json", new_config(config->root(), quantization, floats)));
+    MORTISE_CHECK(
+        write_atomically(folder + "/config.json", new_config(config->root(), quantization, floats)));
     for (const char* name : copied) {
         if (!source.has_file(name)) continue;
         MORTISE_TRY(const std::string bytes, source.file(name));

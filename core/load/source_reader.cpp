@@ -7,14 +7,15 @@
 namespace mortise::load {
 namespace {
 
-constexpr uint64_t tile_target = 1u << 20;        // bytes of a thread's tile
-constexpr uint64_t shared_read_from = 4u << 20;   // smaller tensors are read by one thread
-constexpr uint64_t tiles_per_thread = 4;          // at least, so that uneven tiles even out
+constexpr uint64_t tile_target = 1u << 20;       // bytes of a thread's tile
+constexpr uint64_t shared_read_from = 4u << 20;  // smaller tensors are read by one thread
+constexpr uint64_t tiles_per_thread = 4;         // at least, so that uneven tiles even out
 
 // Fields that say nothing about the weights of a part: dropped, or checked by the plan's obligations alone.
 bool skipped(const quant::Field& field) {
-    return field.role == MORTISE_ROLE_CODES || field.role == MORTISE_ROLE_UNUSED || field.role == MORTISE_ROLE_SHAPE ||
-           field.role == MORTISE_ROLE_NONE || field.has(MORTISE_FIELD_DROP_IF_ZERO);
+    return field.role == MORTISE_ROLE_CODES || field.role == MORTISE_ROLE_UNUSED ||
+           field.role == MORTISE_ROLE_SHAPE || field.role == MORTISE_ROLE_NONE ||
+           field.has(MORTISE_FIELD_DROP_IF_ZERO);
 }
 
 }  // namespace
@@ -26,8 +27,8 @@ SourceReader::SourceReader(const Origin& origin, Ledger& ledger, uint32_t source
       source_id_(source),
       options_(options) {}
 
-Result<std::unique_ptr<SourceReader>> SourceReader::open(const Origin& origin, Ledger& ledger, uint32_t source,
-                                                         const Options& options) {
+Result<std::unique_ptr<SourceReader>> SourceReader::open(const Origin& origin, Ledger& ledger,
+                                                         uint32_t source, const Options& options) {
     std::unique_ptr<SourceReader> self(new SourceReader(origin, ledger, source, options));
     if (self->source_.remake) {
         MORTISE_CHECK(self->remake());
@@ -70,8 +71,15 @@ Status SourceReader::remake() {
     const plan::Remake& made = *source_.remake;
     MORTISE_TRY(const float amax, shared_amax(*ledger_, made.recipe.shared));
     MORTISE_TRY(const ModuleBytes bytes, read_module(*ledger_, source_id_));
-    auto written = rewrite({.from = source_, .to = made.spec, .recipe = made.recipe, .rows = made.rows, .absent = made.absent,
-                            .shared_amax = amax, .may_change = true, .team = options_.team}, bytes);
+    auto written = rewrite({.from = source_,
+                            .to = made.spec,
+                            .recipe = made.recipe,
+                            .rows = made.rows,
+                            .absent = made.absent,
+                            .shared_amax = amax,
+                            .may_change = true,
+                            .team = options_.team},
+                           bytes);
     if (!written) return std::unexpected(Error(written.error()).in_tensor(source_.name));
     made_.emplace(std::move(written->writer));
     fields_ = made_->sources();
@@ -126,7 +134,8 @@ Result<SourceReader::Bytes> SourceReader::read_bytes(uint32_t tensor, uint64_t b
     FirstError error;
     options_.team->run([&](int rank, int size) {
         const Share part = share(bytes, rank, size);
-        error.set(ledger_->read(tensor, begin + part.begin, {out.data.get() + part.begin, part.end - part.begin}));
+        error.set(
+            ledger_->read(tensor, begin + part.begin, {out.data.get() + part.begin, part.end - part.begin}));
     });
     MORTISE_CHECK(error.take());
     return out;
@@ -151,9 +160,12 @@ Status SourceReader::read(const quant::TileRequest& request, Scratch& scratch) c
         const quant::Field& field = source_.spec.fields[code_field_];
         window = quant::window(field.layout, field.extent, code_bits_, request.expert, low, high - low + 1);
         MORTISE_CHECK(read_window(window, scratch.bytes));
-        codes = {{scratch.bytes.data(), window.bytes()}, catalog_.tensors()[code_tensor_].dtype, &window.layout};
+        codes = {
+            {scratch.bytes.data(), window.bytes()}, catalog_.tensors()[code_tensor_].dtype, &window.layout};
     }
-    if (!source_.remake) MORTISE_CHECK(check_rows(*ledger_, code_duties_, source_id_, code_field_, codes, request.expert, low, high - low + 1));
+    if (!source_.remake)
+        MORTISE_CHECK(check_rows(*ledger_, code_duties_, source_id_, code_field_, codes, request.expert, low,
+                                 high - low + 1));
     auto read = reader_->read(request, codes, scratch.tile);
     if (read) return {};
     if (source_.remake) return std::unexpected(std::move(read).error().in_tensor(source_.name));

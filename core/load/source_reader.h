@@ -20,7 +20,7 @@ class SourceReader {
     struct Options {
         uint64_t first_column = 0, columns = 0;  // columns 0: all
         bool cast = false;
-        Team* team = nullptr;                    // reads large tensors together; null: this thread alone
+        Team* team = nullptr;  // reads large tensors together; null: this thread alone
     };
     // What one thread needs to read tiles; reused from tile to tile.
     struct Scratch {

@@ -10,7 +10,8 @@ Status check_finite(const Origin& origin, Ledger& ledger, uint32_t tensor, const
     const checkpoint::TensorEntry& entry = origin.catalog.tensors()[tensor];
     for (uint32_t o = 0; o < origin.plan.obligations.size(); ++o) {
         const plan::Obligation& obligation = origin.plan.obligations[o];
-        if (obligation.tensor != tensor || obligation.source != plan::none || obligation.promise != plan::Promise::finite)
+        if (obligation.tensor != tensor || obligation.source != plan::none ||
+            obligation.promise != plan::Promise::finite)
             continue;
         for (size_t i = 0; i < values.size(); ++i)
             if (!std::isfinite(values[i]))

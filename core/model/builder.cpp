@@ -6,7 +6,8 @@
 namespace mortise::model {
 namespace {
 
-std::unexpected<Error> wrong(std::string what, std::string subject, std::string expected = {}, std::string found = {}) {
+std::unexpected<Error> wrong(std::string what, std::string subject, std::string expected = {},
+                             std::string found = {}) {
     return fail(Problem{.code = Code::internal,
                         .what = std::move(what),
                         .tensor = std::move(subject),
@@ -18,14 +19,15 @@ std::unexpected<Error> wrong(std::string what, std::string subject, std::string 
 // The rows that the maps of a fusion reach must be inside it, and no two parts may share one.
 Status check_fusion(const Linear& linear, const Fusion& fusion) {
     if (fusion.maps.size() != linear.parts.size())
-        return wrong("a fused spelling must map every part", fusion.name, std::to_string(linear.parts.size()) + " maps",
-                     std::to_string(fusion.maps.size()));
+        return wrong("a fused spelling must map every part", fusion.name,
+                     std::to_string(linear.parts.size()) + " maps", std::to_string(fusion.maps.size()));
     std::vector<bool> taken(fusion.rows, false);
     for (size_t p = 0; p < linear.parts.size(); ++p)
         for (uint64_t row = 0; row < linear.parts[p].rows; ++row) {
             const uint64_t at = fusion.maps[p](row);
             if (at >= fusion.rows || taken[at])
-                return wrong("a fused spelling maps two rows to one, or a row outside the tensor", fusion.name);
+                return wrong("a fused spelling maps two rows to one, or a row outside the tensor",
+                             fusion.name);
             taken[at] = true;
         }
     if (std::find(taken.begin(), taken.end(), false) != taken.end())
@@ -49,14 +51,15 @@ Status Builder::claim(const std::string& name) {
 
 Result<uint32_t> Builder::add(Linear linear) {
     if (linear.parts.empty() || linear.columns == 0 || linear.experts == 0)
-        return wrong("a linear needs parts, columns and experts", linear.parts.empty() ? "" : linear.parts[0].name);
+        return wrong("a linear needs parts, columns and experts",
+                     linear.parts.empty() ? "" : linear.parts[0].name);
     if (linear.column_units == 0) linear.column_units = linear.columns;
     for (Part& part : linear.parts) {
         MORTISE_CHECK(claim(part.name));
         if (part.units == 0) part.units = part.rows;
         if (part.rows == 0 || part.rows % part.units)
-            return wrong("rows must be a multiple of the shard units", part.name, "a multiple of " + std::to_string(part.units),
-                         std::to_string(part.rows));
+            return wrong("rows must be a multiple of the shard units", part.name,
+                         "a multiple of " + std::to_string(part.units), std::to_string(part.rows));
         if (linear.experts > 1 && part.name.find("{e}") == std::string::npos)
             return wrong("a bank's part name needs {e}", part.name);
     }
@@ -69,7 +72,8 @@ Result<uint32_t> Builder::add(Linear linear) {
 
 Result<uint32_t> Builder::add(Embedding embedding) {
     MORTISE_CHECK(claim(embedding.name));
-    if (embedding.rows == 0 || embedding.columns == 0) return wrong("an embedding has no extent", embedding.name);
+    if (embedding.rows == 0 || embedding.columns == 0)
+        return wrong("an embedding has no extent", embedding.name);
     tree_.weights.emplace_back(std::move(embedding));
     return static_cast<uint32_t>(tree_.weights.size() - 1);
 }
@@ -86,7 +90,8 @@ Result<std::vector<uint64_t>> Builder::output_widths(const Op& op) const {
     const auto width = [&](size_t input) { return tree_.widths[op.inputs[input]]; };
     const auto need = [&](size_t inputs, size_t weights) -> Status {
         if (op.inputs.size() != inputs || op.weights.size() < weights)
-            return wrong("operator " + std::string(op_name(op.kind)) + " has the wrong inputs or weights", op.name);
+            return wrong("operator " + std::string(op_name(op.kind)) + " has the wrong inputs or weights",
+                         op.name);
         return {};
     };
     switch (op.kind) {
@@ -100,8 +105,8 @@ Result<std::vector<uint64_t>> Builder::output_widths(const Op& op) const {
             MORTISE_CHECK(need(1, 1));
             const auto* linear = std::get_if<Linear>(&tree_.weights[op.weights[0]]);
             if (!linear || linear->columns != width(0))
-                return wrong("linear does not fit its input", op.name, linear ? std::to_string(linear->columns) : "a linear",
-                             std::to_string(width(0)));
+                return wrong("linear does not fit its input", op.name,
+                             linear ? std::to_string(linear->columns) : "a linear", std::to_string(width(0)));
             std::vector<uint64_t> rows;
             for (const Part& part : linear->parts) rows.push_back(part.rows);
             return rows;
@@ -125,16 +130,15 @@ Result<std::vector<uint64_t>> Builder::output_widths(const Op& op) const {
             const auto* inner = std::get_if<Linear>(&tree_.weights[op.weights[0]]);
             const auto* down = std::get_if<Linear>(&tree_.weights[op.weights[1]]);
             if (!inner || !down || !fits_moe(*inner, *down, width(0), width(1)))
-                return wrong("moe needs a bank of gate and up, a bank of down, and a logit for each expert", op.name);
+                return wrong("moe needs a bank of gate and up, a bank of down, and a logit for each expert",
+                             op.name);
             return std::vector<uint64_t>{width(0)};
         }
         case MORTISE_OP_NORM:
         case MORTISE_OP_ROPE:
         case MORTISE_OP_ACT:
         case MORTISE_OP_SCALE:
-        case MORTISE_OP_SOFTCAP:
-            MORTISE_CHECK(need(1, 0));
-            return std::vector<uint64_t>{width(0)};
+        case MORTISE_OP_SOFTCAP: MORTISE_CHECK(need(1, 0)); return std::vector<uint64_t>{width(0)};
         default: return wrong("unknown operator kind " + std::to_string(op.kind), op.name);
     }
 }
@@ -143,7 +147,8 @@ Result<std::vector<uint32_t>> Builder::add(Op op, uint32_t n_outputs) {
     for (uint32_t input : op.inputs)
         if (input >= tree_.widths.size()) return wrong("operator reads a value that does not exist", op.name);
     for (uint32_t weight : op.weights)
-        if (weight >= tree_.weights.size()) return wrong("operator uses a weight that does not exist", op.name);
+        if (weight >= tree_.weights.size())
+            return wrong("operator uses a weight that does not exist", op.name);
     MORTISE_TRY(const auto widths, output_widths(op));
     if (widths.size() != n_outputs) return wrong("operator has another number of outputs", op.name);
     for (uint64_t width : widths) {
@@ -168,7 +173,8 @@ Result<ModuleTree> Builder::take() && {
         used.insert(op.weights.begin(), op.weights.end());
         if (op.kind != MORTISE_OP_ATTENTION) continue;
         const int64_t layer = op.integer(MORTISE_ATTR_LAYER, -1);
-        if (layer < 0 || !layers.insert(layer).second) return wrong("attentions need distinct layer indexes", op.name);
+        if (layer < 0 || !layers.insert(layer).second)
+            return wrong("attentions need distinct layer indexes", op.name);
         tree_.layers = std::max(tree_.layers, static_cast<uint32_t>(layer + 1));
     }
     for (uint32_t w = 0; w < tree_.weights.size(); ++w)

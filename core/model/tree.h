@@ -33,27 +33,27 @@ enum class Partition : uint8_t { replicated, column, row };
 std::string_view name(Partition partition);
 
 struct Part {
-    std::string name;     // "model.layers.0.self_attn.q_proj"
-    uint64_t rows = 0;    // output features
-    uint64_t units = 0;   // shard units in the rows (heads); never 0 after Builder
+    std::string name;    // "model.layers.0.self_attn.q_proj"
+    uint64_t rows = 0;   // output features
+    uint64_t units = 0;  // shard units in the rows (heads); never 0 after Builder
     bool bias = false;
 };
 
 // Another spelling of a linear: all its parts in one tensor.
 struct Fusion {
-    std::string name;            // "model.layers.0.self_attn.qkv_proj"
+    std::string name;  // "model.layers.0.self_attn.qkv_proj"
     uint64_t rows = 0;
-    std::vector<RowMap> maps;    // [parts]
-    bool transposed = false;     // kept as [columns][rows]
+    std::vector<RowMap> maps;  // [parts]
+    bool transposed = false;   // kept as [columns][rows]
 };
 
 struct Linear {
-    std::vector<Part> parts;     // one to n, reading one input
+    std::vector<Part> parts;  // one to n, reading one input
     Partition partition = Partition::replicated;
-    uint64_t columns = 0;        // input features
-    uint64_t column_units = 0;   // never 0 after Builder
-    uint64_t experts = 1;        // > 1: names hold "{e}"
-    bool head = false;           // gives the logits
+    uint64_t columns = 0;       // input features
+    uint64_t column_units = 0;  // never 0 after Builder
+    uint64_t experts = 1;       // > 1: names hold "{e}"
+    bool head = false;          // gives the logits
     std::vector<Fusion> fusions;
 };
 
@@ -64,7 +64,7 @@ struct Embedding {
 
 // A small float parameter.
 struct Vector {
-    std::string name;            // full tensor name
+    std::string name;  // full tensor name
     uint64_t rows = 1, columns = 0;
     Partition partition = Partition::replicated;
     uint64_t units = 0;
@@ -102,11 +102,11 @@ struct Attribute {
 // One operator: kind and attributes from the closed list of the ABI.
 struct Op {
     uint32_t kind = 0;
-    std::string name;                // module path that owns it
+    std::string name;  // module path that owns it
     std::vector<Attribute> attributes;
-    std::vector<uint32_t> inputs;    // value ids
-    std::vector<uint32_t> weights;   // weight ids
-    std::vector<uint32_t> outputs;   // value ids
+    std::vector<uint32_t> inputs;   // value ids
+    std::vector<uint32_t> weights;  // weight ids
+    std::vector<uint32_t> outputs;  // value ids
 
     const Attribute* find(uint32_t key) const;
     int64_t integer(uint32_t key, int64_t otherwise = 0) const;
@@ -116,16 +116,16 @@ std::string_view op_name(uint32_t kind);  // "linear"
 
 struct ModuleTree {
     std::vector<Weight> weights;
-    std::vector<Op> ops;            // in execution order
-    std::vector<uint64_t> widths;   // per value id
-    uint32_t logits = MORTISE_NONE; // value id
+    std::vector<Op> ops;             // in execution order
+    std::vector<uint64_t> widths;    // per value id
+    uint32_t logits = MORTISE_NONE;  // value id
     std::vector<Tie> ties;
     std::vector<Alias> aliases;
     std::vector<Root> roots;
     std::vector<DropRule> drops;
     uint64_t vocabulary = 0, max_positions = 0;
-    DType dtype{};                  // of the model: the KV cache's when nothing else is said
-    uint32_t layers = 0;            // number of caches: highest LAYER + 1
+    DType dtype{};        // of the model: the KV cache's when nothing else is said
+    uint32_t layers = 0;  // number of caches: highest LAYER + 1
 };
 
 }  // namespace mortise::model

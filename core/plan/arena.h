@@ -14,7 +14,8 @@ namespace mortise::plan {
 struct Arena {
     static constexpr uint64_t outside = ~uint64_t{0};
     static constexpr uint64_t alignment = 64;
-    std::vector<uint64_t> offsets;  // [values] bytes from the arena's base; outside = never produced, or result rows
+    std::vector<uint64_t>
+        offsets;  // [values] bytes from the arena's base; outside = never produced, or result rows
     uint64_t bytes = 0;
 
     // The tail: the last steps, from the output head on. They work row by row, so they run only for the rows

@@ -39,7 +39,8 @@ class Binder {
     std::string reasons_;  // of the last best() that found nothing
 };
 
-// The spec of a part. Those of experts may differ in what their tensors are stored as: all of it is accepted then.
+// The spec of a part. Those of experts may differ in what their tensors are stored as: all of it is accepted
+// then.
 quant::QuantSpec spec_of(const LoadPlan& plan, const PartPlan& part) {
     quant::QuantSpec spec = plan.sources[part.sources[0]].result();
     for (uint32_t id : part.sources)
@@ -74,7 +75,8 @@ std::shared_ptr<const KernelProblem> Binder::problem_of(const Want& want) const 
         parts.push_back({&specs[parts.size()], part.experts, part.n_rows, part.n_columns, part.first_row,
                          part.first_column, part.has_bias});
     }
-    ProblemFacts facts{.activations = options_.activations, .max_rows = plan_.max_rows, .threads = options_.threads};
+    ProblemFacts facts{
+        .activations = options_.activations, .max_rows = plan_.max_rows, .threads = options_.threads};
     facts.gather = want.gather;
     facts.accumulate = want.accumulate;
     if (op.kind == MORTISE_OP_MOE) facts.members = plan_.parts[want.parts[0]].members;
@@ -95,19 +97,27 @@ std::optional<KernelPlan> Binder::best(const Want& want) {
     for (const Provider& provider : providers_) {
         mortise_bid bid{};
         bid.head.size = sizeof bid;
-        const auto status = registry::PluginCall::call([&] { return provider.table->bid(&problem->abi(), &bid); });
+        const auto status =
+            registry::PluginCall::call([&] { return provider.table->bid(&problem->abi(), &bid); });
         bid.name[sizeof bid.name - 1] = bid.reason[sizeof bid.reason - 1] = 0;
         if (options_.reference_kernels && bid.score != 1) continue;
         if (status != MORTISE_OK || bid.score == 0) {
             reasons_ += (reasons_.empty() ? "" : "; ") + provider.id + ": " + bid.reason;
             continue;
         }
-        const bool preferred = std::find(options_.prefer.begin(), options_.prefer.end(), provider.id) != options_.prefer.end();
+        const bool preferred =
+            std::find(options_.prefer.begin(), options_.prefer.end(), provider.id) != options_.prefer.end();
         const uint32_t rank = bid.score + (preferred ? 100000 : 0);
         if (rank <= best_rank) continue;
         best_rank = rank;
-        winner = KernelPlan{.problem = problem, .provider = provider.table, .provider_id = provider.id, .kernel = bid.name,
-                            .reason = bid.reason, .score = bid.score, .row_tile = bid.row_tile, .workspace = bid.workspace};
+        winner = KernelPlan{.problem = problem,
+                            .provider = provider.table,
+                            .provider_id = provider.id,
+                            .kernel = bid.name,
+                            .reason = bid.reason,
+                            .score = bid.score,
+                            .row_tile = bid.row_tile,
+                            .workspace = bid.workspace};
         winner->alignment = bid.alignment ? bid.alignment : 64;
         winner->parts = want.parts;
     }
@@ -123,13 +133,14 @@ std::optional<KernelPlan> Binder::best(const Want& want) {
 Error Binder::nobody(const Want& want) const {
     const model::Op& op = plan_.tree.ops[want.op];
     std::string found;
-    for (uint32_t part : want.parts) found += plan_.sources[plan_.parts[part].sources[0]].result().describe() + " ";
+    for (uint32_t part : want.parts)
+        found += plan_.sources[plan_.parts[part].sources[0]].result().describe() + " ";
     return Error(Problem{.code = Code::unsupported_kernel,
-                                  .what = "no kernel for operator " + std::string(model::op_name(op.kind)),
-                                  .tensor = want.parts.empty() ? op.name : plan_.parts[want.parts[0]].name,
-                                  .expected = "a kernel provider that takes it",
-                                  .found = found + "(" + reasons_ + ")",
-                                  .fix = "allow the reference kernels or another provider"});
+                         .what = "no kernel for operator " + std::string(model::op_name(op.kind)),
+                         .tensor = want.parts.empty() ? op.name : plan_.parts[want.parts[0]].name,
+                         .expected = "a kernel provider that takes it",
+                         .found = found + "(" + reasons_ + ")",
+                         .fix = "allow the reference kernels or another provider"});
 }
 
 Result<uint32_t> Binder::bind(const Want& want) {
@@ -148,7 +159,8 @@ PartIds parts_of(const std::map<uint32_t, PartIds>& parts_of_weight, const model
 }
 
 // One want for each bank of a mixture: gate, up and down of the same experts.
-std::vector<Want> banks_of(const std::map<uint32_t, PartIds>& parts_of_weight, uint32_t o, const model::Op& op) {
+std::vector<Want> banks_of(const std::map<uint32_t, PartIds>& parts_of_weight, uint32_t o,
+                           const model::Op& op) {
     const PartIds &inner = parts_of_weight.at(op.weights[0]), &down = parts_of_weight.at(op.weights[1]);
     std::vector<Want> banks;
     banks.reserve(down.size());
@@ -171,8 +183,8 @@ Status bind_kernels(const Options& options, std::span<const Provider> providers,
                     const std::map<uint32_t, std::vector<uint32_t>>& parts_of_weight, LoadPlan& plan) {
     Binder binder(options, providers, plan);
     Problems problems;
-    std::map<uint32_t, uint32_t> shared;  // part of a tied table -> its kernel
-    std::map<uint32_t, uint32_t> readers; // part -> ops that read it
+    std::map<uint32_t, uint32_t> shared;   // part of a tied table -> its kernel
+    std::map<uint32_t, uint32_t> readers;  // part -> ops that read it
     for (const model::Op& op : plan.tree.ops)
         for (uint32_t part : parts_of(parts_of_weight, op)) ++readers[part];
     const auto step = [&](const Want& want) {
@@ -196,7 +208,8 @@ Status bind_kernels(const Options& options, std::span<const Provider> providers,
         if (!splittable || binder.fits(whole)) {
             step(whole);
         } else {
-            for (size_t p = 0; p < whole.parts.size(); ++p) step({o, op.kind, {whole.parts[p]}, {op.outputs[p]}});
+            for (size_t p = 0; p < whole.parts.size(); ++p)
+                step({o, op.kind, {whole.parts[p]}, {op.outputs[p]}});
         }
     }
     // Gathers from a tied table come first in the graph but use the head's kernel.
@@ -205,10 +218,12 @@ Status bind_kernels(const Options& options, std::span<const Provider> providers,
         const model::Op& op = plan.tree.ops[o];
         if (op.kind != MORTISE_OP_EMBED) continue;
         const PartIds parts = parts_of(parts_of_weight, op);
-        if (parts.size() == 1 && shared.contains(parts[0])) gathers.push_back({o, shared[parts[0]], op.outputs, {}});
+        if (parts.size() == 1 && shared.contains(parts[0]))
+            gathers.push_back({o, shared[parts[0]], op.outputs, {}});
     }
     plan.steps.insert(plan.steps.end(), gathers.begin(), gathers.end());
-    std::stable_sort(plan.steps.begin(), plan.steps.end(), [](const Step& a, const Step& b) { return a.op < b.op; });
+    std::stable_sort(plan.steps.begin(), plan.steps.end(),
+                     [](const Step& a, const Step& b) { return a.op < b.op; });
     return std::move(problems).status();
 }
 
@@ -235,14 +250,17 @@ void estimate_memory(LoadPlan& plan) {
         for (uint64_t bytes : kernel.packed_bytes) memory.packed += bytes;
         memory.workspace = std::max(memory.workspace, kernel.workspace);
     }
-    for (const VectorPlan& vector : plan.vectors) memory.vectors += vector.rows * vector.n_columns * sizeof(float);
+    for (const VectorPlan& vector : plan.vectors)
+        memory.vectors += vector.rows * vector.n_columns * sizeof(float);
     const uint64_t slots = plan.cache_block_slots ? plan.cache_block_slots : 1;
     const uint64_t positions = (plan.max_length + slots - 1) / slots * slots;
     for (const CachePlan& cache : plan.caches)
-        memory.cache += positions * cache.kv_heads * (cache.row_bytes(cache.head_dim) + cache.row_bytes(cache.v_head_dim));
+        memory.cache += positions * cache.kv_heads *
+                        (cache.row_bytes(cache.head_dim) + cache.row_bytes(cache.v_head_dim));
     // What the engine allocates: the arena, and the logits of one row (eval asks for more when it runs).
     memory.activations = arrange(plan.tree, plan.steps, plan.max_rows).bytes;
-    if (plan.tree.logits < plan.tree.widths.size()) memory.activations += plan.tree.widths[plan.tree.logits] * sizeof(float);
+    if (plan.tree.logits < plan.tree.widths.size())
+        memory.activations += plan.tree.widths[plan.tree.logits] * sizeof(float);
     for (const PartPlan& part : plan.parts) {
         uint64_t bytes = 0;
         for (uint32_t p : part.parameters) {

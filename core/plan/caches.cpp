@@ -48,12 +48,9 @@ struct Wanted {
 Wanted of_model(const Resolver& r) {
     if (r.options.reference_kernels) return {MORTISE_ENCODING_F32, 32};
     switch (r.plan.tree.dtype) {
-        case DType::bf16:
-            return {MORTISE_ENCODING_BF16, 16};
-        case DType::f16:
-            return {MORTISE_ENCODING_F16, 16};
-        default:
-            return {MORTISE_ENCODING_F32, 32};
+        case DType::bf16: return {MORTISE_ENCODING_BF16, 16};
+        case DType::f16: return {MORTISE_ENCODING_F16, 16};
+        default: return {MORTISE_ENCODING_F32, 32};
     }
 }
 
@@ -130,18 +127,12 @@ class CacheResolution {
     uint32_t* slot(const CacheField& each) const {
         const bool zero = each.field.role == MORTISE_ROLE_ZERO_POINT;
         switch (each.letter) {
-            case 'k':
-                return zero ? &cache_.k_zero : &cache_.k_scale;
-            case 'v':
-                return zero ? &cache_.v_zero : &cache_.v_scale;
-            case 'q':
-                return zero ? nullptr : &cache_.q_scale;
-            case 'K':
-                return &cache_.k_bias;
-            case 'V':
-                return &cache_.v_bias;
-            default:
-                return nullptr;
+            case 'k': return zero ? &cache_.k_zero : &cache_.k_scale;
+            case 'v': return zero ? &cache_.v_zero : &cache_.v_scale;
+            case 'q': return zero ? nullptr : &cache_.q_scale;
+            case 'K': return &cache_.k_bias;
+            case 'V': return &cache_.v_bias;
+            default: return nullptr;
         }
     }
 

@@ -17,7 +17,8 @@ std::string template_of(const std::string& name) {
         size_t end = name.find('.', at);
         if (end == std::string::npos) end = name.size();
         const std::string_view component(name.data() + at, end - at);
-        const bool index = !component.empty() && std::all_of(component.begin(), component.end(), [](char c) { return c >= '0' && c <= '9'; });
+        const bool index = !component.empty() && std::all_of(component.begin(), component.end(),
+                                                             [](char c) { return c >= '0' && c <= '9'; });
         if (!out.empty()) out += '.';
         out += index ? "#" : component;
         at = end + 1;
@@ -43,7 +44,8 @@ std::set<std::string> known_names(const Resolver& r) {
             for (const model::Fusion& fusion : linear->fusions) add(fill(fusion.name, "{e}", "0"));
         }
         if (const auto* embedding = std::get_if<model::Embedding>(&weight)) add(embedding->name);
-        if (const auto* vector = std::get_if<model::Vector>(&weight)) add(vector->name.substr(0, vector->name.find_last_of('.')));
+        if (const auto* vector = std::get_if<model::Vector>(&weight))
+            add(vector->name.substr(0, vector->name.find_last_of('.')));
     }
     for (const model::Op& op : r.plan.tree.ops)
         if (!op.name.empty()) add(op.name);
@@ -70,7 +72,8 @@ void check_companions(Resolver& r) {
         for (size_t f = 0; f < source.spec.fields.size(); ++f) {
             const quant::Field& field = source.spec.fields[f];
             if (!field.has(MORTISE_FIELD_OPTIONAL) && !field.has(MORTISE_FIELD_DROP_IF_ZERO)) continue;
-            Presence& group = groups[template_of(source.canonical) + " " + std::to_string(field.role) + " " + source.spec.describe()];
+            Presence& group = groups[template_of(source.canonical) + " " + std::to_string(field.role) + " " +
+                                     source.spec.describe()];
             group.role = field.role;
             (source.tensors[f] == none ? group.without : group.with).push_back(&source);
         }
@@ -79,13 +82,16 @@ void check_companions(Resolver& r) {
         if (group.with.empty() || group.without.empty()) continue;
         const bool few_with = group.with.size() <= group.without.size();
         const auto& odd = few_with ? group.with : group.without;
-        r.problems.add(Problem{.code = Code::companion_partial,
-                               .what = "the " + std::string(quant::role_name(group.role)) + " is present in some layers only",
-                               .file = r.checkpoint.path,
-                               .tensor = odd[0]->name,
-                               .expected = few_with ? "absent, as in " + group.without[0]->name : "present, as in " + group.with[0]->name,
-                               .found = std::to_string(group.with.size()) + " with, " + std::to_string(group.without.size()) + " without",
-                               .fix = "a tensor was lost or added; take the checkpoint again"});
+        r.problems.add(Problem{
+            .code = Code::companion_partial,
+            .what = "the " + std::string(quant::role_name(group.role)) + " is present in some layers only",
+            .file = r.checkpoint.path,
+            .tensor = odd[0]->name,
+            .expected = few_with ? "absent, as in " + group.without[0]->name
+                                 : "present, as in " + group.with[0]->name,
+            .found = std::to_string(group.with.size()) + " with, " + std::to_string(group.without.size()) +
+                     " without",
+            .fix = "a tensor was lost or added; take the checkpoint again"});
     }
 }
 

@@ -5,7 +5,9 @@
 namespace mortise::plan {
 namespace {
 
-std::string text_of(const json::Node* node) { return node && node->kind() == json::Kind::string ? node->text() : std::string(); }
+std::string text_of(const json::Node* node) {
+    return node && node->kind() == json::Kind::string ? node->text() : std::string();
+}
 
 // What the config says of its quantization, for the registry's pre-filter and for messages.
 std::string method_of(const checkpoint::Checkpoint& checkpoint, const json::Node& root) {
@@ -21,14 +23,17 @@ std::string method_of(const checkpoint::Checkpoint& checkpoint, const json::Node
 
 }  // namespace
 
-Status choose_scheme(Planned::Rep& rep, registry::Registry& registry, const std::string& forced, const json::Node& root) {
+Status choose_scheme(Planned::Rep& rep, registry::Registry& registry, const std::string& forced,
+                     const json::Node& root) {
     const json::Node& governed = governing_config(root);
-    const std::string method = method_of(rep.checkpoint, &governed == &root || method_of(rep.checkpoint, governed).empty() ? root : governed);
+    const std::string method = method_of(
+        rep.checkpoint, &governed == &root || method_of(rep.checkpoint, governed).empty() ? root : governed);
     const auto match = [&](const mortise_scheme_v1& table, std::string_view id) -> Result<registry::Verdict> {
         mortise_match answer{};
         answer.head.size = sizeof answer;
         clear_error();
-        const mortise_status status = registry::PluginCall::call([&] { return table.match(handle(&rep.view), &answer); });
+        const mortise_status status =
+            registry::PluginCall::call([&] { return table.match(handle(&rep.view), &answer); });
         if (status != MORTISE_OK) return std::unexpected(take_error(status, id, "match"));
         answer.reason[sizeof answer.reason - 1] = 0;
         return registry::Verdict{answer.verdict == MORTISE_VERDICT_YES, answer.score, answer.reason};

@@ -16,7 +16,8 @@ struct Sink {
 
 mortise_status read_source(void* context, uint64_t offset, uint64_t bytes, void* out) {
     const auto& sink = *static_cast<const Sink*>(context);
-    const Status read = sink.builder.file(sink.file).read(offset, {static_cast<std::byte*>(out), static_cast<size_t>(bytes)});
+    const Status read =
+        sink.builder.file(sink.file).read(offset, {static_cast<std::byte*>(out), static_cast<size_t>(bytes)});
     if (read) return MORTISE_OK;
     leave_error(read.error());
     return MORTISE_REFUSED;
@@ -43,8 +44,8 @@ void sink_metadata(void* context, mortise_str key, mortise_str value) {
     static_cast<Sink*>(context)->checkpoint.metadata.emplace(copy(key), copy(value));
 }
 
-Result<checkpoint::Checkpoint> open_container(const checkpoint::Candidate& candidate, const mortise_container_v1& table,
-                                              std::string_view id) {
+Result<checkpoint::Checkpoint> open_container(const checkpoint::Candidate& candidate,
+                                              const mortise_container_v1& table, std::string_view id) {
     Sink sink;
     MORTISE_TRY(File file, File::open(candidate.path));
     const uint64_t size = file.size();
@@ -52,8 +53,10 @@ Result<checkpoint::Checkpoint> open_container(const checkpoint::Candidate& candi
     sink.checkpoint.path = candidate.path;
     sink.checkpoint.folder = candidate.path.substr(0, candidate.path.find_last_of('/') + 1);
     sink.checkpoint.name_space = copy(table.name_space);
-    const mortise_source source{{sizeof source, MORTISE_ABI_MINOR}, &sink, size, borrow(candidate.file_name), read_source};
-    const mortise_container_sink target{{sizeof target, MORTISE_ABI_MINOR}, &sink, sink_tensor, sink_file, sink_metadata};
+    const mortise_source source{
+        {sizeof source, MORTISE_ABI_MINOR}, &sink, size, borrow(candidate.file_name), read_source};
+    const mortise_container_sink target{
+        {sizeof target, MORTISE_ABI_MINOR}, &sink, sink_tensor, sink_file, sink_metadata};
     clear_error();
     const mortise_status status = registry::PluginCall::call([&] { return table.open(&source, &target); });
     if (status != MORTISE_OK) return std::unexpected(take_error(status, id, "open").in_file(candidate.path));
@@ -63,11 +66,13 @@ Result<checkpoint::Checkpoint> open_container(const checkpoint::Candidate& candi
 
 }  // namespace
 
-Result<checkpoint::Checkpoint> open_checkpoint(const std::string& path, registry::Registry& registry, std::string* container) {
+Result<checkpoint::Checkpoint> open_checkpoint(const std::string& path, registry::Registry& registry,
+                                               std::string* container) {
     MORTISE_TRY(const std::string located, checkpoint::locate(path));
     MORTISE_TRY(const auto candidates, checkpoint::candidates(located));
     for (const checkpoint::Candidate& candidate : candidates) {
-        MORTISE_TRY(const auto chosen, registry.container(candidate.file_name, candidate.first_bytes, host()));
+        MORTISE_TRY(const auto chosen,
+                    registry.container(candidate.file_name, candidate.first_bytes, host()));
         if (!chosen.table) continue;
         if (container) *container = chosen.id;
         return open_container(candidate, *chosen.table, chosen.id);

@@ -22,14 +22,17 @@ std::vector<Word> split(const std::string& text) {
         if (end == std::string::npos) end = text.size();
         const std::string word = text.substr(at, end - at);
         const size_t equals = word.find('=');
-        if (!word.empty()) out.push_back({word.substr(0, equals), equals == std::string::npos ? "" : word.substr(equals + 1)});
+        if (!word.empty())
+            out.push_back(
+                {word.substr(0, equals), equals == std::string::npos ? "" : word.substr(equals + 1)});
         at = end + 1;
     }
     return out;
 }
 
 bool writes(const mortise_scheme_v1& table) {
-    return MORTISE_HAS(&table, mortise_scheme_v1, write_config) && table.open_writer && table.close_writer && table.target && table.write_config;
+    return MORTISE_HAS(&table, mortise_scheme_v1, write_config) && table.open_writer && table.close_writer &&
+           table.target && table.write_config;
 }
 
 }  // namespace
@@ -41,10 +44,12 @@ DialectWriter::~DialectWriter() {
     if (writer_) PluginCall::call([&] { table_->close_writer(writer_); });
 }
 
-Result<DialectWriter> DialectWriter::open(const mortise_scheme_v1& table, const std::string& id, const mortise_checkpoint* source,
-                                          const std::string& parameters) {
+Result<DialectWriter> DialectWriter::open(const mortise_scheme_v1& table, const std::string& id,
+                                          const mortise_checkpoint* source, const std::string& parameters) {
     if (!writes(table))
-        return fail(Problem{.code = Code::unsupported_scheme, .what = "scheme '" + id + "' reads only, it does not write", .found = id,
+        return fail(Problem{.code = Code::unsupported_scheme,
+                            .what = "scheme '" + id + "' reads only, it does not write",
+                            .found = id,
                             .fix = "choose another dialect for --to"});
     DialectWriter writer(table, id);
     const auto words = split(parameters);
@@ -52,8 +57,8 @@ Result<DialectWriter> DialectWriter::open(const mortise_scheme_v1& table, const 
     options.reserve(words.size());
     for (const Word& word : words) options.push_back({borrow(word.key), borrow(word.value)});
     clear_error();
-    const mortise_status status =
-        PluginCall::call([&] { return table.open_writer(source, options.data(), options.size(), &writer.writer_); });
+    const mortise_status status = PluginCall::call(
+        [&] { return table.open_writer(source, options.data(), options.size(), &writer.writer_); });
     if (status != MORTISE_OK) return std::unexpected(take_error(status, id, "open_writer"));
     return writer;
 }
@@ -81,10 +86,16 @@ Result<Target> DialectWriter::target(const Source& source, const std::string& na
     mortise_target answer{};
     answer.head.size = sizeof answer;
     clear_error();
-    const mortise_status status = PluginCall::call([&] { return table_->target(writer_, &module, &current.abi(), &answer); });
+    const mortise_status status =
+        PluginCall::call([&] { return table_->target(writer_, &module, &current.abi(), &answer); });
     if (status != MORTISE_OK) return std::unexpected(take_error(status, id_, "target").in_tensor(name));
-    if (!answer.spec) return fail(Problem{.code = Code::plugin_contract, .what = "scheme " + id_ + " gave no spec to write", .tensor = name});
-    Target target{.plain = answer.plain != 0, .quantizer = quant::from_abi(answer.quantizer, answer.recipe), .reason = copy(answer.reason)};
+    if (!answer.spec)
+        return fail(Problem{.code = Code::plugin_contract,
+                            .what = "scheme " + id_ + " gave no spec to write",
+                            .tensor = name});
+    Target target{.plain = answer.plain != 0,
+                  .quantizer = quant::from_abi(answer.quantizer, answer.recipe),
+                  .reason = copy(answer.reason)};
     MORTISE_TRY(target.spec, quant::from_abi(*answer.spec));
     return target;
 }
@@ -94,7 +105,9 @@ Result<std::string> DialectWriter::config() {
     clear_error();
     const mortise_status status = PluginCall::call([&] {
         return table_->write_config(
-            writer_, [](void* context, mortise_str piece) { static_cast<std::string*>(context)->append(view(piece)); }, &text);
+            writer_,
+            [](void* context, mortise_str piece) { static_cast<std::string*>(context)->append(view(piece)); },
+            &text);
     });
     if (status != MORTISE_OK) return std::unexpected(take_error(status, id_, "write_config"));
     return text;

@@ -19,9 +19,10 @@ struct Target {
 
 class DialectWriter {
   public:
-    // `parameters`: "g64,compute=f32". Errors: unsupported_scheme when the scheme does not write; the plugin's own.
-    static Result<DialectWriter> open(const mortise_scheme_v1& table, const std::string& id, const mortise_checkpoint* source,
-                                      const std::string& parameters);
+    // `parameters`: "g64,compute=f32". Errors: unsupported_scheme when the scheme does not write; the
+    // plugin's own.
+    static Result<DialectWriter> open(const mortise_scheme_v1& table, const std::string& id,
+                                      const mortise_checkpoint* source, const std::string& parameters);
     DialectWriter(DialectWriter&& other) noexcept;
     DialectWriter& operator=(DialectWriter&&) = delete;
     ~DialectWriter();

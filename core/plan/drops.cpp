@@ -58,13 +58,14 @@ void resolve_leftovers(Resolver& r) {
                                    .tensor = tensors[t].name,
                                    .found = rule->rule});
         } else {
-            r.problems.add(Problem{.code = Code::tensor_unexpected,
-                                   .what = "nothing in the model uses this tensor",
-                                   .file = r.catalog().file_name(tensors[t]),
-                                   .tensor = tensors[t].name,
-                                   .expected = "every tensor to be used or dropped by a named rule",
-                                   .found = to_string(tensors[t].dtype, tensors[t].shape),
-                                   .fix = "config.json may describe another model or format than the weights"});
+            r.problems.add(
+                Problem{.code = Code::tensor_unexpected,
+                        .what = "nothing in the model uses this tensor",
+                        .file = r.catalog().file_name(tensors[t]),
+                        .tensor = tensors[t].name,
+                        .expected = "every tensor to be used or dropped by a named rule",
+                        .found = to_string(tensors[t].dtype, tensors[t].shape),
+                        .fix = "config.json may describe another model or format than the weights"});
         }
     }
 }

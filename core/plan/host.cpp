@@ -111,7 +111,8 @@ uint64_t config_line(const mortise_node* n) { return n ? static_cast<uint64_t>(n
 
 const CheckpointView& of(const mortise_checkpoint* c) { return *reinterpret_cast<const CheckpointView*>(c); }
 
-void fill_tensor(const checkpoint::Checkpoint& checkpoint, const checkpoint::TensorEntry& entry, mortise_tensor* out) {
+void fill_tensor(const checkpoint::Checkpoint& checkpoint, const checkpoint::TensorEntry& entry,
+                 mortise_tensor* out) {
     mortise_tensor full{};
     full.head = {sizeof full, MORTISE_ABI_MINOR};
     full.name = borrow(entry.name);
@@ -140,7 +141,8 @@ uint8_t checkpoint_tensor(const mortise_checkpoint* c, mortise_str name, mortise
     return entry != nullptr;
 }
 
-void checkpoint_below(const mortise_checkpoint* c, mortise_str module, mortise_tensor_visitor visit, void* context) {
+void checkpoint_below(const mortise_checkpoint* c, mortise_str module, mortise_tensor_visitor visit,
+                      void* context) {
     const std::string prefix = module.size ? copy(module) + "." : std::string();
     for (const checkpoint::TensorEntry& entry : of(c).checkpoint->catalog.with_prefix(prefix)) {
         mortise_tensor tensor{};
@@ -154,14 +156,16 @@ mortise_status checkpoint_probe(const mortise_checkpoint* c, mortise_str name, v
     constexpr uint64_t most = 16u << 20;
     const checkpoint::TensorEntry* entry = of(c).checkpoint->catalog.find(view(name));
     if (!entry || entry->bytes != bytes || bytes > most || !of(c).reader) {
-        leave_error(Error(Problem{.code = Code::plugin_contract,
-                                  .what = "probe of a tensor that is not there, has another size or is too large",
-                                  .tensor = copy(name),
-                                  .expected = std::to_string(bytes) + " bytes",
-                                  .found = entry ? std::to_string(entry->bytes) + " bytes" : "no such tensor"}));
+        leave_error(
+            Error(Problem{.code = Code::plugin_contract,
+                          .what = "probe of a tensor that is not there, has another size or is too large",
+                          .tensor = copy(name),
+                          .expected = std::to_string(bytes) + " bytes",
+                          .found = entry ? std::to_string(entry->bytes) + " bytes" : "no such tensor"}));
         return MORTISE_REFUSED;
     }
-    const Status read = of(c).reader->read(*entry, 0, {static_cast<std::byte*>(out), static_cast<size_t>(bytes)});
+    const Status read =
+        of(c).reader->read(*entry, 0, {static_cast<std::byte*>(out), static_cast<size_t>(bytes)});
     if (!read) {
         leave_error(read.error());
         return MORTISE_REFUSED;
@@ -179,8 +183,8 @@ int32_t host_pattern(uint32_t kind, mortise_str pattern, mortise_str name) {
 
 void host_decode(const mortise_tile* tile, float* out) { quant::decode_tile(*tile, out); }
 
-void host_prepare(const mortise_spec* spec, const mortise_extras* extras, uint32_t activations, uint64_t rows, uint64_t columns,
-                  const float* x, float* out) {
+void host_prepare(const mortise_spec* spec, const mortise_extras* extras, uint32_t activations, uint64_t rows,
+                  uint64_t columns, const float* x, float* out) {
     quant::prepare_input(*spec, *extras, activations, rows, columns, x, out);
 }
 
@@ -193,8 +197,9 @@ void leave_error(const Error& error) { slot.emplace(error); }
 Error take_error(mortise_status status, std::string_view plugin, std::string_view function) {
     if (!slot)
         return Error(Problem{.code = Code::plugin_failed,
-                             .what = "plugin " + std::string(plugin) + ": " + std::string(function) + " returned status " +
-                                     std::to_string(status) + " without an explanation"});
+                             .what = "plugin " + std::string(plugin) + ": " + std::string(function) +
+                                     " returned status " + std::to_string(status) +
+                                     " without an explanation"});
     std::vector<Problem> problems = slot->problems();
     slot.reset();
     for (Problem& problem : problems)
@@ -203,17 +208,32 @@ Error take_error(mortise_status status, std::string_view plugin, std::string_vie
 }
 
 const mortise_host& host() {
-    static const mortise_config_api config{
-        {sizeof(mortise_config_api), MORTISE_ABI_MINOR}, config_kind, config_member, config_count, config_item, config_key,
-        config_bool, config_int, config_real, config_string, config_mark, config_line};
+    static const mortise_config_api config{{sizeof(mortise_config_api), MORTISE_ABI_MINOR},
+                                           config_kind,
+                                           config_member,
+                                           config_count,
+                                           config_item,
+                                           config_key,
+                                           config_bool,
+                                           config_int,
+                                           config_real,
+                                           config_string,
+                                           config_mark,
+                                           config_line};
     static const mortise_checkpoint_api checkpoint{{sizeof(mortise_checkpoint_api), MORTISE_ABI_MINOR},
                                                    checkpoint_space,
                                                    checkpoint_document,
                                                    checkpoint_tensor,
                                                    checkpoint_below,
                                                    checkpoint_probe};
-    static const mortise_host table{{sizeof(mortise_host), MORTISE_ABI_MINOR}, host_log, host_set_error, &config, &checkpoint,
-                                    host_pattern, host_decode, host_prepare};
+    static const mortise_host table{{sizeof(mortise_host), MORTISE_ABI_MINOR},
+                                    host_log,
+                                    host_set_error,
+                                    &config,
+                                    &checkpoint,
+                                    host_pattern,
+                                    host_decode,
+                                    host_prepare};
     return table;
 }
 

@@ -16,15 +16,21 @@ namespace mortise::plan {
 struct CheckpointView {
     const checkpoint::Checkpoint* checkpoint = nullptr;
     const checkpoint::TensorReader* reader = nullptr;  // null: probe is refused
-    std::vector<std::string>* probed = nullptr;  // names of probed tensors are appended
+    std::vector<std::string>* probed = nullptr;        // names of probed tensors are appended
 };
 
-inline mortise_checkpoint* handle(CheckpointView* view) { return reinterpret_cast<mortise_checkpoint*>(view); }
+inline mortise_checkpoint* handle(CheckpointView* view) {
+    return reinterpret_cast<mortise_checkpoint*>(view);
+}
 inline const mortise_checkpoint* handle(const CheckpointView* view) {
     return reinterpret_cast<const mortise_checkpoint*>(view);
 }
-inline const mortise_node* handle(const json::Node* node) { return reinterpret_cast<const mortise_node*>(node); }
-inline const json::Node* node(const mortise_node* handle) { return reinterpret_cast<const json::Node*>(handle); }
+inline const mortise_node* handle(const json::Node* node) {
+    return reinterpret_cast<const mortise_node*>(node);
+}
+inline const json::Node* node(const mortise_node* handle) {
+    return reinterpret_cast<const json::Node*>(handle);
+}
 
 inline mortise_str borrow(std::string_view text) { return {text.data(), text.size()}; }
 inline std::string_view view(mortise_str text) { return {text.data, static_cast<size_t>(text.size)}; }

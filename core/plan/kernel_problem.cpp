@@ -25,9 +25,11 @@ mortise_kernel_part part_of(const ProblemPart& from, const quant::AbiSpec& spec)
 
 }  // namespace
 
-std::shared_ptr<const KernelProblem> KernelProblem::make(uint32_t kind, const model::Op& op, std::vector<uint64_t> input_widths,
-                                             std::vector<uint64_t> output_widths, const std::vector<ProblemPart>& parts,
-                                             const ProblemFacts& facts) {
+std::shared_ptr<const KernelProblem> KernelProblem::make(uint32_t kind, const model::Op& op,
+                                                         std::vector<uint64_t> input_widths,
+                                                         std::vector<uint64_t> output_widths,
+                                                         const std::vector<ProblemPart>& parts,
+                                                         const ProblemFacts& facts) {
     std::shared_ptr<KernelProblem> p(new KernelProblem);
     p->attributes_ = op.attributes;
     for (const model::Attribute& a : p->attributes_)

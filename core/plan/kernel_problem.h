@@ -33,9 +33,11 @@ struct ProblemFacts {
 class KernelProblem {
   public:
     // Effect: the problem of `op` (kind may be given apart: a tied table is LINEAR) with these parts.
-    static std::shared_ptr<const KernelProblem> make(uint32_t kind, const model::Op& op, std::vector<uint64_t> input_widths,
-                                               std::vector<uint64_t> output_widths, const std::vector<ProblemPart>& parts,
-                                               const ProblemFacts& facts);
+    static std::shared_ptr<const KernelProblem> make(uint32_t kind, const model::Op& op,
+                                                     std::vector<uint64_t> input_widths,
+                                                     std::vector<uint64_t> output_widths,
+                                                     const std::vector<ProblemPart>& parts,
+                                                     const ProblemFacts& facts);
     const mortise_problem& abi() const { return abi_; }
     // The spec of part `i` in ABI form; lives as long as the problem.
     const mortise_spec& spec(size_t i) const { return *parts_[i].spec; }

@@ -37,16 +37,16 @@ std::string_view name(Transform transform);
 
 // Destination of one role of one part (or a vector), on this rank.
 struct Parameter {
-    std::string owner;        // part name, or tensor name of a vector
-    uint32_t role = 0;        // MORTISE_ROLE_*
+    std::string owner;                 // part name, or tensor name of a vector
+    uint32_t role = 0;                 // MORTISE_ROLE_*
     std::array<uint64_t, 3> extent{};  // [experts][rows][columns] in elements of the role
-    bool optional = false;    // absent: default_value everywhere
+    bool optional = false;             // absent: default_value everywhere
     double default_value = 0;
 };
 
 struct Move {
-    uint32_t tensor = none;   // index in the catalog
-    Box source;               // in elements of the field as the scheme describes it
+    uint32_t tensor = none;  // index in the catalog
+    Box source;              // in elements of the field as the scheme describes it
     std::vector<Transform> transforms;
     uint32_t parameter = none;
     Box destination;
@@ -54,15 +54,24 @@ struct Move {
 
 // Rules that let a tensor go unused. Closed list, each with a code that reports and tests name.
 enum class DropCode : uint8_t {
-    rotary_cache, attention_mask, zero_bias, redundant_head, draft_layer, other_rank, cache_scale_unused,
-    dynamic_input_scale, side_tower, stored_shape, scheme_role
+    rotary_cache,
+    attention_mask,
+    zero_bias,
+    redundant_head,
+    draft_layer,
+    other_rank,
+    cache_scale_unused,
+    dynamic_input_scale,
+    side_tower,
+    stored_shape,
+    scheme_role
 };
 std::string_view name(DropCode code);
 
 struct Drop {
     uint32_t tensor = none;
     DropCode code{};
-    std::string rule;         // as the plugin named it
+    std::string rule;  // as the plugin named it
     std::string reason;
 };
 
@@ -71,30 +80,31 @@ enum class Promise : uint8_t { finite, positive, zero, constant, below_groups, e
 struct Obligation {
     Promise promise{};
     uint32_t tensor = none;
-    uint32_t source = none;   // Source whose field it is
-    uint32_t field = none;    // index in the source's spec
-    double value = 0;         // constant
+    uint32_t source = none;  // Source whose field it is
+    uint32_t field = none;   // index in the source's spec
+    double value = 0;        // constant
 };
 
-// What a float module becomes while it is loaded: written in this spec by this recipe, in Hugging Face row order.
+// What a float module becomes while it is loaded: written in this spec by this recipe, in Hugging Face row
+// order.
 struct Remake {
     quant::QuantSpec spec;
     quant::Quantizer recipe;
-    std::vector<uint64_t> rows;     // row of the source for each row written; empty = same order
-    std::vector<uint32_t> absent;   // optional roles that are not written
+    std::vector<uint64_t> rows;    // row of the source for each row written; empty = same order
+    std::vector<uint32_t> absent;  // optional roles that are not written
 };
 
 // A module as it lies on disk, and what the scheme says of it.
 struct Source {
-    std::string name;         // in checkpoint naming
-    std::string canonical;    // in Hugging Face naming
-    uint32_t kind = 0;        // MORTISE_MODULE_*
+    std::string name;       // in checkpoint naming
+    std::string canonical;  // in Hugging Face naming
+    uint32_t kind = 0;      // MORTISE_MODULE_*
     bool plain = true;
     bool transposed = false;  // floats of this module are kept as [columns][rows]
     quant::QuantSpec spec;
-    std::vector<uint32_t> tensors;  // [spec.fields]: catalog index or none (optional and absent)
-    std::string rule, where, note;  // what decided; file:line; a reported contradiction
-    bool dropped = false;           // whole module goes unused, by a drop rule; listed all the same
+    std::vector<uint32_t> tensors;         // [spec.fields]: catalog index or none (optional and absent)
+    std::string rule, where, note;         // what decided; file:line; a reported contradiction
+    bool dropped = false;                  // whole module goes unused, by a drop rule; listed all the same
     std::shared_ptr<const Remake> remake;  // null: kernels get it as it is
 
     // As kernels get it.
@@ -109,11 +119,11 @@ struct PartPlan {
     std::vector<uint32_t> sources;  // one, or one per expert
     std::vector<uint32_t> members;  // numbers of the experts, when they are some of the layer's; empty = all
     model::RowMap rows_on_disk;     // part row -> row of the source
-    uint64_t experts = 1, rows = 0, columns = 0;     // of the whole part; experts that this bank holds
-    uint64_t first_row = 0, n_rows = 0;              // this rank's rows
-    uint64_t first_column = 0, n_columns = 0;        // this rank's columns
+    uint64_t experts = 1, rows = 0, columns = 0;  // of the whole part; experts that this bank holds
+    uint64_t first_row = 0, n_rows = 0;           // this rank's rows
+    uint64_t first_column = 0, n_columns = 0;     // this rank's columns
     bool has_bias = false;
-    std::vector<uint32_t> parameters;                // indexes of its parameters
+    std::vector<uint32_t> parameters;  // indexes of its parameters
     // The number in its layer of the bank's i-th expert.
     uint64_t number(uint64_t i) const { return members.empty() ? i : members[i]; }
 };
@@ -131,9 +141,9 @@ struct KernelPlan {
     std::string provider_id, kernel, reason;
     uint32_t score = 0, row_tile = 0;
     uint64_t workspace = 0, alignment = 64;
-    std::vector<uint32_t> parts;          // PartPlan indexes, [n_parts]
-    std::vector<uint64_t> packed_bytes;   // [n_parts]
-    bool fallback = false;                // the reference kernel, where another was wanted
+    std::vector<uint32_t> parts;         // PartPlan indexes, [n_parts]
+    std::vector<uint64_t> packed_bytes;  // [n_parts]
+    bool fallback = false;               // the reference kernel, where another was wanted
 };
 
 // One op of the graph and the kernel that runs it. A linear whose group was split has several steps.
@@ -147,15 +157,15 @@ struct Step {
 // The KV cache of one attention. Numbers are VectorPlan indexes; none = there is none, a scale is 1 then.
 struct CachePlan {
     uint32_t layer = 0;
-    std::string attention;                 // module path
+    std::string attention;                                // module path
     uint64_t kv_heads = 0, head_dim = 0, v_head_dim = 0;  // of this rank
-    uint32_t encoding = 0, bits = 0;       // MORTISE_ENCODING_*, of an element
-    uint32_t op = none;                    // of the tree
-    bool per_head = false;                 // one scale per head
-    double scale_divisor = 1;              // the scale that takes effect is the stored one over this
+    uint32_t encoding = 0, bits = 0;                      // MORTISE_ENCODING_*, of an element
+    uint32_t op = none;                                   // of the tree
+    bool per_head = false;                                // one scale per head
+    double scale_divisor = 1;  // the scale that takes effect is the stored one over this
     uint32_t k_scale = none, v_scale = none, q_scale = none;
     uint32_t k_bias = none, v_bias = none, k_zero = none, v_zero = none;
-    std::string rule;                      // what said so
+    std::string rule;  // what said so
 
     // Bytes of one head's vector of `width` elements at one position (mortise_cache).
     uint64_t row_bytes(uint64_t width) const;
@@ -175,7 +185,7 @@ struct RuleUse {
 
 struct LoadPlan {
     std::string path;
-    std::string architecture, scheme, container;   // ids of the plugins
+    std::string architecture, scheme, container;  // ids of the plugins
     uint32_t rank = 0, size = 1;
     model::ModuleTree tree;
     std::vector<Source> sources;
@@ -189,15 +199,15 @@ struct LoadPlan {
     std::vector<Step> steps;
     std::vector<CachePlan> caches;
     std::vector<RuleUse> rules;
-    std::string quantization;              // dialect and options that floats are quantized to; empty = as published
-    std::vector<std::string> notes;        // contradictions and choices worth reading
+    std::string quantization;        // dialect and options that floats are quantized to; empty = as published
+    std::vector<std::string> notes;  // contradictions and choices worth reading
     std::vector<std::string> probed;       // tensors whose contents were read before the proof
     uint64_t bytes_read_before_proof = 0;  // headers and probe roles
     Memory memory;
-    uint64_t max_rows = 0;                 // rows of one forward call
-    uint64_t max_length = 0;               // positions per sequence
+    uint64_t max_rows = 0;    // rows of one forward call
+    uint64_t max_length = 0;  // positions per sequence
     uint32_t cache_block_slots = 0;
-    bool cache_default = false;            // some coded cache has no scale in the checkpoint: 1 is taken
+    bool cache_default = false;  // some coded cache has no scale in the checkpoint: 1 is taken
 };
 
 }  // namespace mortise::plan

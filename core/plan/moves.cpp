@@ -14,7 +14,9 @@ struct Span {
 // Rows of the source that this rank's part touches.
 Span source_rows(const PartPlan& part) {
     uint64_t low = ~uint64_t{0}, high = 0;
-    if (part.rows_on_disk.contiguous()) return {part.rows_on_disk.offset + part.first_row, part.rows_on_disk.offset + part.first_row + part.n_rows};
+    if (part.rows_on_disk.contiguous())
+        return {part.rows_on_disk.offset + part.first_row,
+                part.rows_on_disk.offset + part.first_row + part.n_rows};
     for (uint64_t row = part.first_row; row < part.first_row + part.n_rows; ++row) {
         const uint64_t at = part.rows_on_disk(row);
         low = std::min(low, at);
@@ -48,13 +50,17 @@ struct Need {
     Span rows, columns;
     bool wanted = true, permuted = false;
 };
-Need need_of(const PartPlan& part, const quant::QuantSpec& spec, const quant::Field& field, Span rows, Span columns) {
+Need need_of(const PartPlan& part, const quant::QuantSpec& spec, const quant::Field& field, Span rows,
+             Span columns) {
     const Span all_rows{0, field.extent.rows}, all_columns{0, field.extent.columns};
     const bool permuted = !part.rows_on_disk.contiguous();
     if (const quant::Level* level = level_of(spec, field.role)) {
         if (level->flat) return {all_rows, all_columns};
-        const Span r = level->row_splits.empty() ? grouped(rows, level->row_group, field.extent.rows) : split(rows, level->row_splits);
-        const Span c = spec.indexed() && level->column_group ? all_columns : grouped(columns, level->column_group, field.extent.columns);
+        const Span r = level->row_splits.empty() ? grouped(rows, level->row_group, field.extent.rows)
+                                                 : split(rows, level->row_splits);
+        const Span c = spec.indexed() && level->column_group
+                           ? all_columns
+                           : grouped(columns, level->column_group, field.extent.columns);
         return {r, c, true, permuted && level->row_group == 1};
     }
     switch (field.role) {
@@ -75,7 +81,8 @@ std::vector<Transform> transforms_of(const quant::Field& field, DType stored, co
     std::vector<Transform> list;
     if (field.shapes.size() > 1) list.push_back(Transform::reshape);
     if (!field.layout.dense()) list.push_back(Transform::relayout);
-    if (need.rows.end - need.rows.begin != field.extent.rows || need.columns.end - need.columns.begin != field.extent.columns)
+    if (need.rows.end - need.rows.begin != field.extent.rows ||
+        need.columns.end - need.columns.begin != field.extent.columns)
         list.push_back(Transform::slice);
     if (need.permuted) list.push_back(Transform::permute_rows);
     if (field.role != MORTISE_ROLE_CODES && stored != DType::f32) list.push_back(Transform::widen);
@@ -96,7 +103,8 @@ uint32_t parameter_of(Resolver& r, uint32_t part_id, const quant::Field& field, 
 }
 
 // Experts [expert, expert + experts) of the part come from as many of the source, `from` on.
-void add_source_moves(Resolver& r, uint32_t part_id, uint64_t expert, uint64_t experts, const Source& source, uint64_t from = 0) {
+void add_source_moves(Resolver& r, uint32_t part_id, uint64_t expert, uint64_t experts, const Source& source,
+                      uint64_t from = 0) {
     const PartPlan& part = r.plan.parts[part_id];
     const Span rows = source_rows(part), columns{part.first_column, part.first_column + part.n_columns};
     for (size_t f = 0; f < source.spec.fields.size(); ++f) {
@@ -106,11 +114,15 @@ void add_source_moves(Resolver& r, uint32_t part_id, uint64_t expert, uint64_t e
         if (source.tensors[f] == none && field.role == MORTISE_ROLE_BIAS && !part.has_bias) continue;
         // A field that serves all experts of a stack is moved for each.
         const uint32_t parameter = parameter_of(r, part_id, field, need);
-        const uint64_t of_source = std::min<uint64_t>(field.extent.experts, experts), first = field.extent.experts > 1 ? from : 0;
+        const uint64_t of_source = std::min<uint64_t>(field.extent.experts, experts),
+                       first = field.extent.experts > 1 ? from : 0;
         Move move{.tensor = source.tensors[f], .parameter = parameter};
-        move.destination = {{expert, 0, 0}, {expert + experts, need.rows.end - need.rows.begin, need.columns.end - need.columns.begin}};
+        move.destination = {
+            {expert, 0, 0},
+            {expert + experts, need.rows.end - need.rows.begin, need.columns.end - need.columns.begin}};
         if (move.tensor == none) continue;  // optional and absent: the default stands
-        move.source = {{first, need.rows.begin, need.columns.begin}, {first + of_source, need.rows.end, need.columns.end}};
+        move.source = {{first, need.rows.begin, need.columns.begin},
+                       {first + of_source, need.rows.end, need.columns.end}};
         move.transforms = transforms_of(field, r.catalog().tensors()[move.tensor].dtype, need);
         r.plan.moves.push_back(std::move(move));
     }
@@ -126,7 +138,8 @@ uint32_t add_part(Resolver& r, PartPlan part) {
 }
 
 void add_moves(Resolver& r, uint32_t part_id) {
-    const std::vector<uint32_t> sources = r.plan.parts[part_id].sources, members = r.plan.parts[part_id].members;
+    const std::vector<uint32_t> sources = r.plan.parts[part_id].sources,
+                                members = r.plan.parts[part_id].members;
     const uint64_t experts = r.plan.parts[part_id].experts;
     for (size_t s = 0; s < sources.size(); ++s) {
         if (sources[s] == none) continue;

@@ -5,23 +5,29 @@
 namespace mortise::plan {
 namespace {
 
-bool has_prefix(const checkpoint::Catalog& catalog, std::string_view prefix) { return !catalog.with_prefix(prefix).empty(); }
+bool has_prefix(const checkpoint::Catalog& catalog, std::string_view prefix) {
+    return !catalog.with_prefix(prefix).empty();
+}
 
 }  // namespace
 
 std::optional<std::string> match_index(std::string_view pattern, std::string_view name) {
     const size_t hole = pattern.find("{i}");
-    if (hole == std::string_view::npos) return pattern == name ? std::optional<std::string>("") : std::nullopt;
+    if (hole == std::string_view::npos)
+        return pattern == name ? std::optional<std::string>("") : std::nullopt;
     const std::string_view head = pattern.substr(0, hole), tail = pattern.substr(hole + 3);
-    if (name.size() <= head.size() + tail.size() || !name.starts_with(head) || !name.ends_with(tail)) return std::nullopt;
+    if (name.size() <= head.size() + tail.size() || !name.starts_with(head) || !name.ends_with(tail))
+        return std::nullopt;
     const std::string_view index = name.substr(head.size(), name.size() - head.size() - tail.size());
-    if (!std::all_of(index.begin(), index.end(), [](char c) { return c >= '0' && c <= '9'; })) return std::nullopt;
+    if (!std::all_of(index.begin(), index.end(), [](char c) { return c >= '0' && c <= '9'; }))
+        return std::nullopt;
     return std::string(index);
 }
 
 std::string fill(std::string_view pattern, std::string_view hole, std::string_view value) {
     std::string out(pattern);
-    for (size_t at = 0; (at = out.find(hole, at)) != std::string::npos; at += value.size()) out.replace(at, hole.size(), value);
+    for (size_t at = 0; (at = out.find(hole, at)) != std::string::npos; at += value.size())
+        out.replace(at, hole.size(), value);
     return out;
 }
 
@@ -44,7 +50,8 @@ Names::Disk Names::on_disk(const std::string& canonical) const {
         return disk;
     }
     for (const model::Root& root : roots_)
-        if (canonical.starts_with(root.canonical)) return {root.theirs + canonical.substr(root.canonical.size())};
+        if (canonical.starts_with(root.canonical))
+            return {root.theirs + canonical.substr(root.canonical.size())};
     return {canonical};
 }
 

@@ -30,8 +30,8 @@ class Regex {
         regex->linear_.reset();
         int code = 0;
         PCRE2_SIZE offset = 0;
-        regex->backtracking_ =
-            pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF, &code, &offset, nullptr);
+        regex->backtracking_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                                             PCRE2_UTF, &code, &offset, nullptr);
         if (regex->backtracking_) return regex;
         return fail(Problem{.code = Code::config_value,
                             .what = "regular expression does not compile",
@@ -40,12 +40,14 @@ class Regex {
     }
 
     bool matches(std::string_view name) const {
-        if (linear_) return linear_->Match(re2::StringPiece(name.data(), name.size()), 0, name.size(), RE2::ANCHOR_START, nullptr, 0);
+        if (linear_)
+            return linear_->Match(re2::StringPiece(name.data(), name.size()), 0, name.size(),
+                                  RE2::ANCHOR_START, nullptr, 0);
         pcre2_match_context* limits = pcre2_match_context_create(nullptr);
         pcre2_set_match_limit(limits, match_limit);
         pcre2_match_data* data = pcre2_match_data_create_from_pattern(backtracking_, nullptr);
-        const int found = pcre2_match(backtracking_, reinterpret_cast<PCRE2_SPTR>(name.data()), name.size(), 0, PCRE2_ANCHORED,
-                                      data, limits);
+        const int found = pcre2_match(backtracking_, reinterpret_cast<PCRE2_SPTR>(name.data()), name.size(),
+                                      0, PCRE2_ANCHORED, data, limits);
         pcre2_match_data_free(data);
         pcre2_match_context_free(limits);
         return found >= 0;

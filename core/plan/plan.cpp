@@ -35,12 +35,15 @@ Result<const json::Node*> config_root(const checkpoint::Checkpoint& checkpoint) 
     return &document->root();
 }
 
-std::string text_of(const json::Node* node) { return node && node->kind() == json::Kind::string ? node->text() : std::string(); }
+std::string text_of(const json::Node* node) {
+    return node && node->kind() == json::Kind::string ? node->text() : std::string();
+}
 
 Status choose_architecture(Planned::Rep& rep, registry::Registry& registry, const json::Node& root) {
     const json::Node& config = governing_config(root);
     std::string name;
-    if (const json::Node* list = root.find("architectures"); list && list->size() > 0) name = text_of(list->items()[0].get());
+    if (const json::Node* list = root.find("architectures"); list && list->size() > 0)
+        name = text_of(list->items()[0].get());
     const std::string type = text_of(config.find("model_type"));
     MORTISE_TRY(const auto chosen, registry.architecture(name, type, host()));
     rep.plan.architecture = chosen.id;
@@ -82,11 +85,19 @@ Result<std::shared_ptr<const Planned>> make(const Options& options, registry::Re
     MORTISE_CHECK(choose_architecture(*rep, registry, *root));
     MORTISE_CHECK(choose_scheme(*rep, registry, options.scheme, *root));
     set_limits(options, rep->plan);
-    Resolver resolver{options, rep->checkpoint, *rep->scheme, rep->plan,
+    Resolver resolver{options,
+                      rep->checkpoint,
+                      *rep->scheme,
+                      rep->plan,
                       Names(rep->plan.tree, rep->checkpoint.catalog, rep->checkpoint.name_space),
-                      {}, std::vector<bool>(rep->checkpoint.catalog.size(), false), {}, {}, {}};
+                      {},
+                      std::vector<bool>(rep->checkpoint.catalog.size(), false),
+                      {},
+                      {},
+                      {}};
     MORTISE_CHECK(resolve(*rep, options, resolver));
-    if (!options.quantization.empty()) MORTISE_CHECK(plan_quantization(rep->view, registry, options.quantization, rep->plan));
+    if (!options.quantization.empty())
+        MORTISE_CHECK(plan_quantization(rep->view, registry, options.quantization, rep->plan));
     if (options.bind_kernels) {
         MORTISE_TRY(const auto chosen, registry.kernels("cpu", options.forbid, host()));
         std::vector<Provider> providers;

@@ -18,11 +18,12 @@
 namespace mortise::plan {
 
 struct Options {
-    std::string path;                  // folder, file, or org/name in the local cache
-    std::string scheme;                // id that overrides the choice; empty = by the checkpoint
-    std::string quantization;          // id of a scheme and options, "some:g64": float weights become that while they are loaded
-    uint32_t rank = 0, size = 1;       // tensor-parallel; rank < size
-    bool reference_kernels = false;    // only score-1 kernels, f32 cache
+    std::string path;          // folder, file, or org/name in the local cache
+    std::string scheme;        // id that overrides the choice; empty = by the checkpoint
+    std::string quantization;  // id of a scheme and options, "some:g64": float weights become that while they
+                               // are loaded
+    uint32_t rank = 0, size = 1;              // tensor-parallel; rank < size
+    bool reference_kernels = false;           // only score-1 kernels, f32 cache
     std::vector<std::string> prefer, forbid;  // kernel provider ids
     uint32_t activations = MORTISE_ACTIVATIONS_AS_SPECIFIED;
     std::string cache_dtype = "auto";  // auto | checkpoint | f32 | bf16 | f16 | fp8_e4m3 | ... (caches.cpp)
@@ -30,8 +31,8 @@ struct Options {
     uint64_t max_rows = 512;           // rows of one forward call
     uint32_t threads = 1;
     std::set<std::string> accepted_config_keys;  // paths, reported and let pass
-    bool accept_missing_head = false;  // embedding without a head under an untied config
-    bool bind_kernels = true;          // false: proof only (check, hash, diff), memory without packed bytes
+    bool accept_missing_head = false;            // embedding without a head under an untied config
+    bool bind_kernels = true;  // false: proof only (check, hash, diff), memory without packed bytes
 };
 inline constexpr uint64_t default_max_length = 4096;
 
@@ -53,7 +54,8 @@ class Planned {
     std::unique_ptr<Rep> rep_;
 };
 
-// Effect: opens `path` through the native reader or a container plugin, whose id goes to `container`. Headers only.
+// Effect: opens `path` through the native reader or a container plugin, whose id goes to `container`. Headers
+// only.
 Result<checkpoint::Checkpoint> open_checkpoint(const std::string& path, registry::Registry& registry,
                                                std::string* container = nullptr);
 

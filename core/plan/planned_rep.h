@@ -17,6 +17,7 @@ struct Planned::Rep {
 
 // Effect: rep.scheme and rep.plan.scheme, by what the config (`root`) says and what the plugins answer.
 // Requires: rep.view is set. Errors: unsupported_scheme, plugin_ambiguous, the plugin's own.
-Status choose_scheme(Planned::Rep& rep, registry::Registry& registry, const std::string& forced, const json::Node& root);
+Status choose_scheme(Planned::Rep& rep, registry::Registry& registry, const std::string& forced,
+                     const json::Node& root);
 
 }  // namespace mortise::plan

@@ -48,18 +48,23 @@ uint64_t covered(const std::vector<Box>& boxes) {
     for (size_t x = 0; x + 1 < cuts[0].size(); ++x)
         for (size_t y = 0; y + 1 < cuts[1].size(); ++y)
             for (size_t z = 0; z + 1 < cuts[2].size(); ++z) {
-                const Box cell{{cuts[0][x], cuts[1][y], cuts[2][z]}, {cuts[0][x + 1], cuts[1][y + 1], cuts[2][z + 1]}};
-                if (std::any_of(boxes.begin(), boxes.end(), [&](const Box& box) { return overlap(box, cell); })) sum += cell.volume();
+                const Box cell{{cuts[0][x], cuts[1][y], cuts[2][z]},
+                               {cuts[0][x + 1], cuts[1][y + 1], cuts[2][z + 1]}};
+                if (std::any_of(boxes.begin(), boxes.end(),
+                                [&](const Box& box) { return overlap(box, cell); }))
+                    sum += cell.volume();
             }
     return sum;
 }
 
-// Effect: adds the weights of this rank's part; banks of one layer share a name and hold experts of their own.
+// Effect: adds the weights of this rank's part; banks of one layer share a name and hold experts of their
+// own.
 void add_weights(const PartPlan& part, std::vector<Box>& boxes) {
     const uint64_t pieces = part.members.empty() ? 1 : part.members.size(), experts = part.experts / pieces;
     for (uint64_t i = 0; i < pieces; ++i)
-        boxes.push_back({{part.number(i), part.first_row, part.first_column},
-                         {part.number(i) + experts, part.first_row + part.n_rows, part.first_column + part.n_columns}});
+        boxes.push_back(
+            {{part.number(i), part.first_row, part.first_column},
+             {part.number(i) + experts, part.first_row + part.n_rows, part.first_column + part.n_columns}});
 }
 
 Problem broken(std::string what, std::string subject, std::string expected, std::string found) {
@@ -87,7 +92,8 @@ void prove_parameters(const LoadPlan& plan, Problems& problems) {
         if (boxes[p].empty() && parameter.optional) continue;
         const Box* twice = first_overlap(boxes[p]);
         if (fits && !twice && sum == volume_of(parameter.extent)) continue;
-        problems.add(broken("a parameter is not written exactly once", parameter.owner + " role " + std::to_string(parameter.role),
+        problems.add(broken("a parameter is not written exactly once",
+                            parameter.owner + " role " + std::to_string(parameter.role),
                             std::to_string(volume_of(parameter.extent)) + " elements, each once",
                             twice ? "twice at " + to_string(*twice) : std::to_string(sum) + " elements"));
     }
@@ -98,21 +104,26 @@ void prove_tensors(const LoadPlan& plan, const checkpoint::Catalog& catalog, Pro
     std::vector<uint8_t> state(catalog.size(), 0);  // 1 consumed, 2 dropped
     for (const Move& move : plan.moves) {
         if (move.tensor >= catalog.size() || move.parameter >= plan.parameters.size()) {
-            problems.add(broken("a move names a tensor or parameter that does not exist", "", "an index", "none"));
+            problems.add(
+                broken("a move names a tensor or parameter that does not exist", "", "an index", "none"));
             continue;
         }
         state[move.tensor] |= 1;
     }
     for (const Drop& drop : plan.drops) {
         if (drop.tensor < catalog.size()) state[drop.tensor] |= 2;
-        if (name(drop.code) == "?") problems.add(broken("a drop has no coded rule", catalog.tensors()[drop.tensor].name, "a rule", "?"));
+        if (name(drop.code) == "?")
+            problems.add(
+                broken("a drop has no coded rule", catalog.tensors()[drop.tensor].name, "a rule", "?"));
     }
     for (size_t t = 0; t < state.size(); ++t) {
         const checkpoint::TensorEntry& tensor = catalog.tensors()[t];
         if (state[t] == 1 || state[t] == 2) continue;
-        Problem problem{.code = state[t] ? Code::plan_incomplete : Code::tensor_unexpected, .file = catalog.file_name(tensor),
-                                 .tensor = tensor.name};
-        problem.what = state[t] ? "a tensor is both consumed and dropped" : "a tensor is neither consumed nor dropped by a rule";
+        Problem problem{.code = state[t] ? Code::plan_incomplete : Code::tensor_unexpected,
+                        .file = catalog.file_name(tensor),
+                        .tensor = tensor.name};
+        problem.what = state[t] ? "a tensor is both consumed and dropped"
+                                : "a tensor is neither consumed nor dropped by a rule";
         problem.expected = "exactly one of the two";
         problem.found = to_string(tensor.dtype, tensor.shape);
         problems.add(problem);
@@ -128,14 +139,18 @@ void prove_moves(const LoadPlan& plan, Problems& problems) {
             if (source.tensors[f] != none) {
                 const auto& e = source.spec.fields[f].extent;
                 auto& known = extents[source.tensors[f]];
-                for (int d = 0; d < 3; ++d) known[d] = std::max(known[d], std::array{e.experts, e.rows, e.columns}[d]);
+                for (int d = 0; d < 3; ++d)
+                    known[d] = std::max(known[d], std::array{e.experts, e.rows, e.columns}[d]);
             }
     for (const VectorPlan& vector : plan.vectors) extents[vector.tensor] = {1, vector.rows, vector.columns};
     for (const Move& move : plan.moves) {
         if (move.parameter >= plan.parameters.size()) continue;
-        const bool permutes = std::find(move.transforms.begin(), move.transforms.end(), Transform::permute_rows) != move.transforms.end();
+        const bool permutes = std::find(move.transforms.begin(), move.transforms.end(),
+                                        Transform::permute_rows) != move.transforms.end();
         const uint64_t from = move.source.volume(), to = move.destination.volume();
-        const bool same = permutes ? from >= to : from == to || from * (move.destination.end[0] - move.destination.begin[0]) == to;
+        const bool same =
+            permutes ? from >= to
+                     : from == to || from * (move.destination.end[0] - move.destination.begin[0]) == to;
         if (!inside(move.source, extents[move.tensor]) || !same || to == 0)
             problems.add(broken("a move does not fit", plan.parameters[move.parameter].owner,
                                 to_string(move.destination), to_string(move.source)));
@@ -189,8 +204,8 @@ Status prove_union(const std::vector<const LoadPlan*>& ranks, const LoadPlan& wh
     for (const auto& [tensor, boxes] : one) {
         const uint64_t want = covered(boxes), got = covered(all[tensor]);
         if (want != got)
-            problems.add(broken("the ranks together do not read a tensor whole", std::to_string(tensor), std::to_string(want) + " elements",
-                                std::to_string(got) + " elements"));
+            problems.add(broken("the ranks together do not read a tensor whole", std::to_string(tensor),
+                                std::to_string(want) + " elements", std::to_string(got) + " elements"));
     }
     // Every weight of a part is on some rank.
     std::map<std::string, std::vector<Box>> want, got;
@@ -199,7 +214,8 @@ Status prove_union(const std::vector<const LoadPlan*>& ranks, const LoadPlan& wh
         for (const PartPlan& part : rank->parts) add_weights(part, got[part.name]);
     for (const auto& [name, boxes] : want)
         if (covered(boxes) != covered(got[name]))
-            problems.add(broken("the ranks together do not hold a part whole", name, std::to_string(covered(boxes)) + " weights",
+            problems.add(broken("the ranks together do not hold a part whole", name,
+                                std::to_string(covered(boxes)) + " weights",
                                 std::to_string(covered(got[name])) + " weights"));
     return std::move(problems).status();
 }

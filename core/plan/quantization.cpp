@@ -11,7 +11,8 @@ namespace {
 bool in_use(const Source& source) { return source.kind != 0 && !source.dropped; }
 
 Status check_floats(const LoadPlan& plan) {
-    const auto coded = std::ranges::find_if(plan.sources, [](const Source& s) { return in_use(s) && !s.plain; });
+    const auto coded =
+        std::ranges::find_if(plan.sources, [](const Source& s) { return in_use(s) && !s.plain; });
     if (coded == plan.sources.end()) return {};
     return fail(Problem{.code = Code::lossy,
                         .what = "only float checkpoints are quantized while they are loaded",
@@ -24,7 +25,8 @@ Status check_floats(const LoadPlan& plan) {
 
 // The same floats in the same order need no making.
 bool unchanged(const Source& source, const Remake& made) {
-    return made.spec.is_plain() && made.rows.empty() && made.spec.bits == source.spec.bits && made.spec.encoding == source.spec.encoding;
+    return made.spec.is_plain() && made.rows.empty() && made.spec.bits == source.spec.bits &&
+           made.spec.encoding == source.spec.encoding;
 }
 
 // The experts of a bank share one kernel: they must become the same, names apart.
@@ -37,12 +39,13 @@ Status check_banks(const LoadPlan& plan) {
     for (const PartPlan& part : plan.parts)
         for (size_t s = 1; s < part.sources.size(); ++s)
             if (nameless(part.sources[s]) != nameless(part.sources[0]))
-                return fail(Problem{.code = Code::unsupported_variant,
-                                    .what = "experts of one layer would be quantized in different ways while they are loaded",
-                                    .tensor = plan.sources[part.sources[s]].name,
-                                    .expected = plan.sources[part.sources[0]].result().describe(),
-                                    .found = plan.sources[part.sources[s]].result().describe(),
-                                    .fix = "convert the checkpoint, then load it"});
+                return fail(Problem{
+                    .code = Code::unsupported_variant,
+                    .what = "experts of one layer would be quantized in different ways while they are loaded",
+                    .tensor = plan.sources[part.sources[s]].name,
+                    .expected = plan.sources[part.sources[0]].result().describe(),
+                    .found = plan.sources[part.sources[s]].result().describe(),
+                    .fix = "convert the checkpoint, then load it"});
     return {};
 }
 
@@ -60,7 +63,8 @@ void mark_moves(LoadPlan& plan, uint32_t id) {
 std::vector<uint64_t> rows_in_order(const LoadPlan& plan, uint32_t id) {
     std::vector<uint64_t> rows;
     for (const PartPlan& part : plan.parts) {
-        const bool whole = part.sources.size() == 1 && part.sources[0] == id && part.rows == plan.sources[id].spec.extent.rows;
+        const bool whole = part.sources.size() == 1 && part.sources[0] == id &&
+                           part.rows == plan.sources[id].spec.extent.rows;
         if (!whole || part.rows_on_disk.contiguous()) continue;
         for (uint64_t row = 0; row < part.rows; ++row) rows.push_back(part.rows_on_disk(row));
     }
@@ -80,9 +84,11 @@ std::vector<uint32_t> absent_roles(const Source& source, const quant::QuantSpec&
     return absent;
 }
 
-Status plan_quantization(CheckpointView& view, registry::Registry& registry, const std::string& dialect, LoadPlan& plan) {
+Status plan_quantization(CheckpointView& view, registry::Registry& registry, const std::string& dialect,
+                         LoadPlan& plan) {
     const size_t colon = dialect.find(':');
-    const std::string id = dialect.substr(0, colon), options = colon == std::string::npos ? "" : dialect.substr(colon + 1);
+    const std::string id = dialect.substr(0, colon),
+                      options = colon == std::string::npos ? "" : dialect.substr(colon + 1);
     if (id == plan.scheme && options.empty()) return {};
     MORTISE_CHECK(check_floats(plan));
     MORTISE_TRY(const auto chosen, registry.scheme_by_id(id, host()));
@@ -93,7 +99,8 @@ Status plan_quantization(CheckpointView& view, registry::Registry& registry, con
         MORTISE_TRY(Target target, writer.target(source, source.canonical));
         Remake made{std::move(target.spec), std::move(target.quantizer), rows_in_order(plan, s), {}};
         made.absent = absent_roles(source, made.spec);
-        if (target.plain && !target.reason.empty()) plan.notes.push_back(source.canonical + " stays a float: " + target.reason);
+        if (target.plain && !target.reason.empty())
+            plan.notes.push_back(source.canonical + " stays a float: " + target.reason);
         if (unchanged(source, made)) continue;
         source.remake = std::make_shared<const Remake>(std::move(made));
         mark_moves(plan, s);

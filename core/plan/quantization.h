@@ -9,10 +9,12 @@
 
 namespace mortise::plan {
 
-// Effect: every module that the dialect codes gets its Remake, the moves of its weights say so. `dialect` is an id
-// with options: "some:g64". Nothing happens when the checkpoint is in that dialect already and no options are given.
-// Errors: lossy when modules are coded already (naming one); unsupported_scheme; the plugin's own.
-Status plan_quantization(CheckpointView& view, registry::Registry& registry, const std::string& dialect, LoadPlan& plan);
+// Effect: every module that the dialect codes gets its Remake, the moves of its weights say so. `dialect` is
+// an id with options: "some:g64". Nothing happens when the checkpoint is in that dialect already and no
+// options are given. Errors: lossy when modules are coded already (naming one); unsupported_scheme; the
+// plugin's own.
+Status plan_quantization(CheckpointView& view, registry::Registry& registry, const std::string& dialect,
+                         LoadPlan& plan);
 
 // Effect: row of the source for each row written in Hugging Face order; empty = the same order.
 std::vector<uint64_t> rows_in_order(const LoadPlan& plan, uint32_t source);

@@ -76,27 +76,18 @@ void cache_json(json::Writer& w, const Planned& planned) {
     const LoadPlan& plan = planned.plan();
     w.key("kv_cache").begin_array();
     for (const CachePlan& cache : plan.caches) {
-        w.begin_object().key("attention").value(cache.attention).key("dtype").value(cache_name(cache));
-        w.key("kv_heads")
-            .value(cache.kv_heads)
-            .key("head_dim")
-            .value(cache.head_dim)
-            .key("v_head_dim")
-            .value(cache.v_head_dim);
-        w.key("bytes_per_position")
-            .value(position_bytes(cache))
-            .key("rule")
-            .value(cache.rule)
-            .key("granularity")
-            .value(granularity(cache));
+        w.begin_object().entry("attention", cache.attention).entry("dtype", cache_name(cache));
+        w.entry("kv_heads", cache.kv_heads)
+            .entry("head_dim", cache.head_dim)
+            .entry("v_head_dim", cache.v_head_dim);
+        w.entry("bytes_per_position", position_bytes(cache))
+            .entry("rule", cache.rule)
+            .entry("granularity", granularity(cache));
         w.key("numbers").begin_object();
-        for (const auto& [name, vector] : numbers_of(cache)) w.key(name).value(tensor_of(planned, vector));
+        for (const auto& [name, vector] : numbers_of(cache)) w.entry(name, tensor_of(planned, vector));
         w.end_object();
         if (const KernelPlan* kernel = kernel_of(plan, cache))
-            w.key("kernel")
-                .value(kernel->provider_id + "/" + kernel->kernel)
-                .key("fallback")
-                .value(kernel->fallback);
+            w.entry("kernel", kernel->provider_id + "/" + kernel->kernel).entry("fallback", kernel->fallback);
         w.end_object();
     }
     w.end_array();

@@ -40,8 +40,9 @@ Result<Source> SchemeModel::ask(const ModuleQuery& query) {
     mortise_answer answer{};
     answer.head.size = sizeof answer;
     clear_error();
-    const mortise_status status = query.with_abi(
-        [&](const mortise_module& module) { return PluginCall::call([&] { return table_->module(model_, &module, &answer); }); });
+    const mortise_status status = query.with_abi([&](const mortise_module& module) {
+        return PluginCall::call([&] { return table_->module(model_, &module, &answer); });
+    });
     if (status != MORTISE_OK) return std::unexpected(take_error(status, id_, "module").in_tensor(query.name));
     if (!answer.spec)
         return fail(Problem{.code = Code::plugin_contract,
@@ -49,7 +50,8 @@ Result<Source> SchemeModel::ask(const ModuleQuery& query) {
                             .tensor = query.name});
     auto spec = quant::from_abi(*answer.spec);
     if (!spec) return std::unexpected(std::move(spec).error().in_tensor(query.name));
-    Source source{.name = query.name, .canonical = query.canonical, .kind = query.kind, .plain = answer.plain != 0};
+    Source source{
+        .name = query.name, .canonical = query.canonical, .kind = query.kind, .plain = answer.plain != 0};
     source.spec = std::move(*spec);
     source.rule = copy(answer.rule);
     source.where = where(node(answer.node));
@@ -59,18 +61,20 @@ Result<Source> SchemeModel::ask(const ModuleQuery& query) {
                             .what = "scheme " + id_ + " described a module of another extent",
                             .tensor = query.name,
                             .expected = std::to_string(query.rows) + " x " + std::to_string(query.columns),
-                            .found = std::to_string(source.spec.extent.rows) + " x " + std::to_string(source.spec.extent.columns)});
+                            .found = std::to_string(source.spec.extent.rows) + " x " +
+                                     std::to_string(source.spec.extent.columns)});
     return source;
 }
 
-Result<CacheAnswer> SchemeModel::ask_cache(const std::string& attention, uint64_t kv_heads, uint64_t head_dim) {
+Result<CacheAnswer> SchemeModel::ask_cache(const std::string& attention, uint64_t kv_heads,
+                                           uint64_t head_dim) {
     CacheAnswer out;
     if (!MORTISE_HAS(table_, mortise_scheme_v1, cache) || !table_->cache) return out;
     mortise_cache_answer answer{};
     answer.head.size = sizeof answer;
     clear_error();
-    const mortise_status status =
-        PluginCall::call([&] { return table_->cache(model_, borrow(attention), kv_heads, head_dim, &answer); });
+    const mortise_status status = PluginCall::call(
+        [&] { return table_->cache(model_, borrow(attention), kv_heads, head_dim, &answer); });
     if (status != MORTISE_OK) return std::unexpected(take_error(status, id_, "cache").in_tensor(attention));
     out.encoding = answer.encoding;
     out.bits = answer.bits;
@@ -88,8 +92,9 @@ std::vector<SchemeModel::Rule> SchemeModel::rules() const {
     std::vector<Rule> out;
     if (!MORTISE_HAS(table_, mortise_scheme_v1, rules) || !table_->rules) return out;
     const auto visit = [](void* context, const mortise_rule* rule) {
-        static_cast<std::vector<Rule>*>(context)->push_back({rule->pattern_kind, copy(rule->pattern), where(node(rule->node)),
-                                                             rule->matches, rule->optional != 0, node(rule->node)});
+        static_cast<std::vector<Rule>*>(context)->push_back({rule->pattern_kind, copy(rule->pattern),
+                                                             where(node(rule->node)), rule->matches,
+                                                             rule->optional != 0, node(rule->node)});
     };
     PluginCall::call([&] { table_->rules(model_, visit, &out); });
     return out;

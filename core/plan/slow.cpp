@@ -9,8 +9,8 @@
 namespace mortise::plan {
 namespace {
 
-// Measured: 1.3 to 5 thousand million weights a second and thread for the kinds of codes, act-order and 8-bit floats
-// being the slowest, on a server core of 2024; half the least stands for older ones.
+// Measured: 1.3 to 5 thousand million weights a second and thread for the kinds of codes, act-order and 8-bit
+// floats being the slowest, on a server core of 2024; half the least stands for older ones.
 constexpr double reference_weights_per_second = 0.7e9;
 
 uint64_t chosen_experts(const mortise_problem& problem, uint64_t experts) {
@@ -34,7 +34,8 @@ uint64_t weights_per_token(const KernelPlan& kernel) {
 }
 
 std::string reference_cost(uint64_t weights, uint32_t threads) {
-    return fmt::format("about {:.2g} s a token", static_cast<double>(weights) / (reference_weights_per_second * std::max(threads, 1u)));
+    return fmt::format("about {:.2g} s a token",
+                       static_cast<double>(weights) / (reference_weights_per_second * std::max(threads, 1u)));
 }
 
 std::optional<std::string> slow_kernels(const LoadPlan& plan) {
@@ -49,9 +50,12 @@ std::optional<std::string> slow_kernels(const LoadPlan& plan) {
     if (!first) return std::nullopt;
     const std::string what = first->parts.empty() ? std::string(model::op_name(first->problem->abi().kind))
                                                   : plan.parts[first->parts[0]].name;
-    std::string line = fmt::format("{} of {} kernels are the exact and slow reference ({}: {})", groups, plan.kernels.size(), what, first->reason);
-    if (weights) line += fmt::format("; they decode {:.3g} M weights for every call: {}", static_cast<double>(weights) / 1e6,
-                                     reference_cost(weights, first->problem->abi().threads));
+    std::string line = fmt::format("{} of {} kernels are the exact and slow reference ({}: {})", groups,
+                                   plan.kernels.size(), what, first->reason);
+    if (weights)
+        line += fmt::format("; they decode {:.3g} M weights for every call: {}",
+                            static_cast<double>(weights) / 1e6,
+                            reference_cost(weights, first->problem->abi().threads));
     return line;
 }
 

@@ -16,8 +16,8 @@ uint64_t weights_per_token(const KernelPlan& kernel);
 // threads; a rough figure from one machine, right within a factor of a few.
 std::string reference_cost(uint64_t weights, uint32_t threads);
 
-// Effect: one line for all groups and operators of the plan that run on a reference kernel although another was
-// wanted: how many, the first of them and why, and the cost; nothing when there are none.
+// Effect: one line for all groups and operators of the plan that run on a reference kernel although another
+// was wanted: how many, the first of them and why, and the cost; nothing when there are none.
 std::optional<std::string> slow_kernels(const LoadPlan& plan);
 
 }  // namespace mortise::plan

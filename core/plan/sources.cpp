@@ -21,7 +21,8 @@ std::string accepted_dtypes(const quant::Field& field) {
 }
 
 // Errors of one field against the tensor that should hold it.
-void check_field(Resolver& r, const Source& source, const quant::Field& field, const checkpoint::TensorEntry& tensor) {
+void check_field(Resolver& r, const Source& source, const quant::Field& field,
+                 const checkpoint::TensorEntry& tensor) {
     const std::string what = "the " + std::string(quant::role_name(field.role)) + " of " + source.name;
     Problem problem{.file = r.catalog().file_name(tensor), .tensor = tensor.name};
     if (!field.accepts(tensor.dtype)) {
@@ -39,7 +40,8 @@ void check_field(Resolver& r, const Source& source, const quant::Field& field, c
         problem.fix = "config and tensors contradict each other; take both from one download";
         return r.problems.add(problem);
     }
-    const auto proof = quant::prove(field.layout, field.extent, field.stored_as(tensor.dtype).second, tensor.bytes * 8);
+    const auto proof =
+        quant::prove(field.layout, field.extent, field.stored_as(tensor.dtype).second, tensor.bytes * 8);
     if (!proof) r.problems.add(Error(proof.error()).in_tensor(tensor.name));
 }
 
@@ -54,7 +56,8 @@ void add_obligations(Resolver& r, uint32_t id) {
         promise(MORTISE_FIELD_FINITE, Promise::finite);
         promise(MORTISE_FIELD_POSITIVE, Promise::positive);
         promise(MORTISE_FIELD_CONSTANT, Promise::constant, field.default_value);
-        promise(MORTISE_FIELD_BELOW_GROUPS, Promise::below_groups, static_cast<double>(source.spec.column_groups()));
+        promise(MORTISE_FIELD_BELOW_GROUPS, Promise::below_groups,
+                static_cast<double>(source.spec.column_groups()));
         promise(MORTISE_FIELD_DROP_IF_ZERO, Promise::zero);
         promise(MORTISE_FIELD_POWER_OF_TWO, Promise::power_of_two);
         if (field.role == MORTISE_ROLE_SHAPE)
@@ -115,8 +118,8 @@ uint32_t find_source(Resolver& r, const ModuleQuery& query) {
         } else if (!field.has(MORTISE_FIELD_OPTIONAL) && !field.has(MORTISE_FIELD_DROP_IF_ZERO) &&
                    field.role != MORTISE_ROLE_UNUSED) {
             r.problems.add(Problem{.code = Code::tensor_missing,
-                                   .what = "the " + std::string(quant::role_name(field.role)) + " of " + source->name +
-                                           " is not in the checkpoint",
+                                   .what = "the " + std::string(quant::role_name(field.role)) + " of " +
+                                           source->name + " is not in the checkpoint",
                                    .file = r.checkpoint.path,
                                    .tensor = field.tensor,
                                    .expected = accepted_dtypes(field) + " " + accepted_shapes(field),

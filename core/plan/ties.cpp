@@ -13,13 +13,14 @@ const model::Tie* tie_of(const Resolver& r, uint32_t head) {
 }
 
 void missing(Resolver& r, const std::string& name, const std::string& other, const std::string& fix) {
-    r.problems.add(Problem{.code = Code::tensor_missing,
-                           .what = "module " + name + " has no tensors and the config does not tie it to " + other,
-                           .file = r.checkpoint.path,
-                           .tensor = name,
-                           .expected = r.names.on_disk(name).name + ".*",
-                           .found = "no such tensor",
-                           .fix = fix});
+    r.problems.add(
+        Problem{.code = Code::tensor_missing,
+                .what = "module " + name + " has no tensors and the config does not tie it to " + other,
+                .file = r.checkpoint.path,
+                .tensor = name,
+                .expected = r.names.on_disk(name).name + ".*",
+                .found = "no such tensor",
+                .fix = fix});
 }
 
 }  // namespace
@@ -41,8 +42,9 @@ bool drop_redundant_head(Resolver& r, uint32_t head) {
     r.plan.sources[id].dropped = true;
     for (uint32_t tensor : r.plan.sources[id].tensors)
         if (tensor != none)
-            r.plan.drops.push_back({tensor, DropCode::redundant_head, "redundant_head",
-                                    "the config ties the head to the float embedding; this quantized copy is redundant"});
+            r.plan.drops.push_back(
+                {tensor, DropCode::redundant_head, "redundant_head",
+                 "the config ties the head to the float embedding; this quantized copy is redundant"});
     r.parts_of_weight[head] = embedding->second;
     return true;
 }
@@ -57,10 +59,13 @@ void resolve_ties(Resolver& r) {
             missing(r, embedding, head, "the download is incomplete");
         } else if (heads.empty()) {
             if (!tie.tied && !r.options.accept_missing_head) {
-                missing(r, head, embedding, "if the model is tied after all, say so with --accept-missing-head");
+                missing(r, head, embedding,
+                        "if the model is tied after all, say so with --accept-missing-head");
                 continue;
             }
-            if (!tie.tied) r.plan.notes.push_back(head + " is missing under an untied config; accepted as tied by request");
+            if (!tie.tied)
+                r.plan.notes.push_back(head +
+                                       " is missing under an untied config; accepted as tied by request");
             heads = embeddings;
         } else if (embeddings.empty()) {
             if (!tie.tied) {
@@ -69,7 +74,8 @@ void resolve_ties(Resolver& r) {
             }
             embeddings = heads;
         } else if (tie.tied && heads != embeddings) {
-            r.plan.notes.push_back("the config ties " + head + " to " + embedding + ", and both are present: planned as two");
+            r.plan.notes.push_back("the config ties " + head + " to " + embedding +
+                                   ", and both are present: planned as two");
         }
     }
     for (uint32_t w = 0; w < r.plan.tree.weights.size(); ++w) {
@@ -79,7 +85,8 @@ void resolve_ties(Resolver& r) {
         for (const model::Tie& tie : r.plan.tree.ties) tied |= tie.head == w || tie.embedding == w;
         if (tied || !r.parts_of_weight[w].empty()) continue;
         if (table) missing(r, table->name, "anything", "the download is incomplete");
-        if (linear && linear->head) missing(r, linear->parts[0].name, "anything", "the download is incomplete");
+        if (linear && linear->head)
+            missing(r, linear->parts[0].name, "anything", "the download is incomplete");
     }
 }
 

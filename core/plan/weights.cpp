@@ -25,7 +25,8 @@ void resolve_embedding(Resolver& r, uint32_t weight, const model::Embedding& emb
     query.columns = embedding.columns;
     query.part_names = {embedding.name};
     query.part_rows = {embedding.rows};
-    PartPlan plan{.name = embedding.name, .weight = weight, .rows = embedding.rows, .columns = embedding.columns};
+    PartPlan plan{
+        .name = embedding.name, .weight = weight, .rows = embedding.rows, .columns = embedding.columns};
     plan.sources = {find_source(r, query)};
     plan.n_rows = embedding.rows;
     plan.n_columns = embedding.columns;
@@ -63,9 +64,14 @@ void resolve_vector(Resolver& r, uint32_t weight, const model::Vector& vector) {
         problem.found = to_string(tensor->shape);
         return r.problems.add(problem);
     }
-    VectorPlan plan{.weight = weight, .tensor = index, .rows = vector.rows, .columns = vector.columns, .n_columns = vector.columns};
+    VectorPlan plan{.weight = weight,
+                    .tensor = index,
+                    .rows = vector.rows,
+                    .columns = vector.columns,
+                    .n_columns = vector.columns};
     if (vector.partition != model::Partition::replicated) {
-        const auto range = share(vector.columns, vector.units, vector.units, r.options.rank, r.options.size, vector.name);
+        const auto range =
+            share(vector.columns, vector.units, vector.units, r.options.rank, r.options.size, vector.name);
         if (!range) return r.problems.add(range.error());
         plan.first_column = range->first;
         plan.n_columns = range->count;
@@ -84,26 +90,31 @@ void resolve_vector(Resolver& r, uint32_t weight, const model::Vector& vector) {
 
 }  // namespace
 
-Result<Range> share(uint64_t extent, uint64_t units, uint64_t most_units, uint32_t rank, uint32_t size, const std::string& name) {
+Result<Range> share(uint64_t extent, uint64_t units, uint64_t most_units, uint32_t rank, uint32_t size,
+                    const std::string& name) {
     const uint64_t unit = extent / units;
     if (units % size == 0) return Range{rank * (units / size) * unit, units / size * unit};
     // Fewer key/value heads than ranks: neighbours hold the same head, as long as the query heads divide.
-    if (size % units == 0 && units < most_units && most_units % size == 0) return Range{rank / (size / units) * unit, unit};
-    return fail(Problem{.code = Code::partition_indivisible,
-                        .what = "cannot be split evenly over the ranks",
-                        .tensor = name,
-                        .expected = "a number of units divisible by " + std::to_string(size),
-                        .found = std::to_string(units) + " units of " + std::to_string(unit),
-                        .fix = "choose a tensor-parallel size that divides the heads and the intermediate size"});
+    if (size % units == 0 && units < most_units && most_units % size == 0)
+        return Range{rank / (size / units) * unit, unit};
+    return fail(
+        Problem{.code = Code::partition_indivisible,
+                .what = "cannot be split evenly over the ranks",
+                .tensor = name,
+                .expected = "a number of units divisible by " + std::to_string(size),
+                .found = std::to_string(units) + " units of " + std::to_string(unit),
+                .fix = "choose a tensor-parallel size that divides the heads and the intermediate size"});
 }
 
 void resolve_weights(Resolver& r) {
     const auto& weights = r.plan.tree.weights;
     // Embeddings first: whether a quantized head is redundant depends on them.
     for (uint32_t w = 0; w < weights.size(); ++w)
-        if (const auto* embedding = std::get_if<model::Embedding>(&weights[w])) resolve_embedding(r, w, *embedding);
+        if (const auto* embedding = std::get_if<model::Embedding>(&weights[w]))
+            resolve_embedding(r, w, *embedding);
     for (uint32_t w = 0; w < weights.size(); ++w) {
-        if (const auto* linear = std::get_if<model::Linear>(&weights[w]); linear && !drop_redundant_head(r, w))
+        if (const auto* linear = std::get_if<model::Linear>(&weights[w]);
+            linear && !drop_redundant_head(r, w))
             if (linear->experts == 1) resolve_linear(r, w, *linear);
         if (const auto* vector = std::get_if<model::Vector>(&weights[w])) resolve_vector(r, w, *vector);
     }

@@ -20,7 +20,8 @@ uint8_t encode_e4m3(float value) {
     if (magnitude >= 0x43E00000u) return sign | 0x7E;  // 448 and above
     if (magnitude < 0x3C800000u) {                     // below 2^-6: units of 2^-9, rounded by the sum
         float sum = std::bit_cast<float>(magnitude) + 16384.0f;
-        return static_cast<uint8_t>(sign | (std::bit_cast<uint32_t>(sum) - std::bit_cast<uint32_t>(16384.0f)));
+        return static_cast<uint8_t>(sign |
+                                    (std::bit_cast<uint32_t>(sum) - std::bit_cast<uint32_t>(16384.0f)));
     }
     magnitude += 0x7FFFFu + (magnitude >> 20 & 1u);
     return static_cast<uint8_t>(sign | ((magnitude >> 20) - (120u << 3)));
@@ -29,7 +30,8 @@ uint8_t encode_e4m3(float value) {
 // OCP e2m1: the magnitude is the number of midpoints below it, ties to even.
 uint8_t encode_e2m1(float value) {
     float a = std::fabs(value);
-    int code = !(a <= 0.25f) + !(a < 0.75f) + !(a <= 1.25f) + !(a < 1.75f) + !(a <= 2.5f) + !(a < 3.5f) + !(a <= 5.0f);
+    int code = !(a <= 0.25f) + !(a < 0.75f) + !(a <= 1.25f) + !(a < 1.75f) + !(a <= 2.5f) + !(a < 3.5f) +
+               !(a <= 5.0f);
     return static_cast<uint8_t>(code | (std::signbit(value) && !std::isnan(value) ? 8 : 0));
 }
 
@@ -103,7 +105,8 @@ void quantize_values(const Activation& rule, float scale, float zero, std::span<
     }
     if (rule.encoding != MORTISE_ENCODING_TWOS) {
         const float* values = code_values(rule.encoding);
-        for (float& value : x) value = values[encode_element(rule.encoding, value / scale, rule.ties_to_zero)] * scale;
+        for (float& value : x)
+            value = values[encode_element(rule.encoding, value / scale, rule.ties_to_zero)] * scale;
         return;
     }
     const Range range = code_range(rule);
@@ -123,7 +126,8 @@ void quantize_codes(const Activation& rule, std::span<const float> x, QuantizedR
         if (rule.encoding != MORTISE_ENCODING_TWOS) {
             run.codes[i] = encode_element(rule.encoding, x[i] / run.scale, rule.ties_to_zero);
         } else if (const float q = x[i] / run.scale + run.zero; !std::isnan(q)) {
-            run.codes[i] = static_cast<uint8_t>(static_cast<int8_t>(nearest_integer(std::clamp(q, range.low, range.high))));
+            run.codes[i] = static_cast<uint8_t>(
+                static_cast<int8_t>(nearest_integer(std::clamp(q, range.low, range.high))));
         }
     }
 }
@@ -170,17 +174,27 @@ void hadamard(float* x, uint32_t n) {
 
 Activation rule_of(const mortise_spec& spec) {
     const mortise_activation& a = spec.activation;
-    Activation rule{.granularity = a.granularity, .encoding = a.encoding, .bits = a.bits, .dynamic = a.dynamic != 0,
-                    .asymmetric = a.asymmetric != 0, .exponent_rule = a.exponent_rule,
-                    .scale_encoding = a.scale_encoding, .second_level = a.second_level, .group = a.group,
-                    .divisor = a.divisor, .amax_floor = a.amax_floor, .scale_floor = a.scale_floor,
+    Activation rule{.granularity = a.granularity,
+                    .encoding = a.encoding,
+                    .bits = a.bits,
+                    .dynamic = a.dynamic != 0,
+                    .asymmetric = a.asymmetric != 0,
+                    .exponent_rule = a.exponent_rule,
+                    .scale_encoding = a.scale_encoding,
+                    .second_level = a.second_level,
+                    .group = a.group,
+                    .divisor = a.divisor,
+                    .amax_floor = a.amax_floor,
+                    .scale_floor = a.scale_floor,
                     .zero_scale = a.zero_scale};
     if (MORTISE_HAS(&spec, mortise_spec, activation_ties)) rule.ties_to_zero = spec.activation_ties == 1;
-    if (MORTISE_HAS(&spec, mortise_spec, activation_amax_ceiling)) rule.amax_ceiling = spec.activation_amax_ceiling;
+    if (MORTISE_HAS(&spec, mortise_spec, activation_amax_ceiling))
+        rule.amax_ceiling = spec.activation_amax_ceiling;
     return rule;
 }
 
-void quantize_all(const Activation& rule, const mortise_extras& extras, uint64_t rows, uint64_t columns, float* x) {
+void quantize_all(const Activation& rule, const mortise_extras& extras, uint64_t rows, uint64_t columns,
+                  float* x) {
     float scale2 = extras.input_scale2 ? *extras.input_scale2 : 1.0f;
     float scale = extras.input_scale ? *extras.input_scale : 1.0f;
     float zero = extras.input_zero_point ? *extras.input_zero_point : 0.0f;
@@ -191,7 +205,8 @@ void quantize_all(const Activation& rule, const mortise_extras& extras, uint64_t
     uint64_t run = rule.granularity == MORTISE_ACTIVATION_GROUP ? rule.group : columns;
     for (uint64_t r = 0; r < rows; ++r) {
         for (uint64_t c = 0; c < columns; c += run) {
-            bool per_group = !rule.dynamic && extras.input_scale && rule.granularity == MORTISE_ACTIVATION_GROUP;
+            bool per_group =
+                !rule.dynamic && extras.input_scale && rule.granularity == MORTISE_ACTIVATION_GROUP;
             float own = per_group ? extras.input_scale[c / run] : scale;
             quantize_into(rule, {x + r * columns + c, std::min(run, columns - c)}, scale2, own, zero);
         }
@@ -208,7 +223,8 @@ uint8_t encode_element(uint32_t encoding, float value, bool ties_to_zero) {
     auto magnitude = static_cast<uint8_t>(code & (sign_bit - 1));
     if (magnitude == 0) return code;
     auto lower = static_cast<uint8_t>(code - 1);  // the neighbour toward zero
-    float middle = (std::fabs(values[code]) + std::fabs(values[lower])) / 2;  // exact: a bit more than the codes have
+    float middle =
+        (std::fabs(values[code]) + std::fabs(values[lower])) / 2;  // exact: a bit more than the codes have
     return std::fabs(value) == middle ? lower : code;
 }
 
@@ -236,7 +252,8 @@ float round_to(uint32_t encoding, float value) {
     }
 }
 
-QuantizedRun quantize_run(const Activation& rule, std::span<const float> x, float scale2, float scale, float zero) {
+QuantizedRun quantize_run(const Activation& rule, std::span<const float> x, float scale2, float scale,
+                          float zero) {
     QuantizedRun run{.stored = scale, .scale = scale, .zero = zero, .codes = {}, .values = {}};
     find_scale(rule, x, scale2, run);
     quantize_codes(rule, x, run);
@@ -252,7 +269,8 @@ void rotate(float* x, uint64_t rows, uint64_t columns, uint32_t block, const flo
         } else {
             std::ranges::fill(sums, 0.0);
             for (uint32_t i = 0; i < block; ++i) {
-                for (uint32_t j = 0; j < block; ++j) sums[j] += double{at[i]} * matrix[uint64_t{i} * block + j];
+                for (uint32_t j = 0; j < block; ++j)
+                    sums[j] += double{at[i]} * matrix[uint64_t{i} * block + j];
             }
             for (uint32_t j = 0; j < block; ++j) at[j] = static_cast<float>(sums[j]);
         }
@@ -260,17 +278,19 @@ void rotate(float* x, uint64_t rows, uint64_t columns, uint32_t block, const flo
     }
 }
 
-void prepare_input(const mortise_spec& spec, const mortise_extras& extras, uint32_t activations, uint64_t rows,
-                   uint64_t columns, const float* x, float* out) {
+void prepare_input(const mortise_spec& spec, const mortise_extras& extras, uint32_t activations,
+                   uint64_t rows, uint64_t columns, const float* x, float* out) {
     if (out != x) std::copy_n(x, rows * columns, out);
     if (extras.pre_scale) {
         for (uint64_t i = 0; i < rows * columns; ++i) out[i] *= extras.pre_scale[i % columns];
     }
     if (spec.rotation_block) {
-        rotate(out, rows, columns, spec.rotation_block, extras.rotation, static_cast<float>(spec.rotation_factor));
+        rotate(out, rows, columns, spec.rotation_block, extras.rotation,
+               static_cast<float>(spec.rotation_factor));
     }
     bool quantized = spec.activation.granularity != MORTISE_ACTIVATION_NONE;
-    if (activations != MORTISE_ACTIVATIONS_EXACT && quantized) quantize_all(rule_of(spec), extras, rows, columns, out);
+    if (activations != MORTISE_ACTIVATIONS_EXACT && quantized)
+        quantize_all(rule_of(spec), extras, rows, columns, out);
 }
 
 }  // namespace mortise::quant

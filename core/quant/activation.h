@@ -12,11 +12,11 @@
 
 namespace mortise::quant {
 
-// Effect: out[r][c] = the input as the product sees it. x and out are [rows][columns] f32 and may be one array.
-// `activations` is MORTISE_ACTIVATIONS_*: EXACT does the transform only. Requires: extras as seal() gets them,
-// columns a multiple of the rotation block. A dynamic scale per tensor is taken over these rows.
-void prepare_input(const mortise_spec& spec, const mortise_extras& extras, uint32_t activations, uint64_t rows,
-                   uint64_t columns, const float* x, float* out);
+// Effect: out[r][c] = the input as the product sees it. x and out are [rows][columns] f32 and may be one
+// array. `activations` is MORTISE_ACTIVATIONS_*: EXACT does the transform only. Requires: extras as seal()
+// gets them, columns a multiple of the rotation block. A dynamic scale per tensor is taken over these rows.
+void prepare_input(const mortise_spec& spec, const mortise_extras& extras, uint32_t activations,
+                   uint64_t rows, uint64_t columns, const float* x, float* out);
 
 // One run of inputs that share a scale, and what they became.
 struct QuantizedRun {
@@ -28,7 +28,8 @@ struct QuantizedRun {
 };
 // Effect: quantizes one run by the rule. scale2 = second-level scale, 1 if there is none; for static rules
 // scale and zero are given, for dynamic ones ignored.
-QuantizedRun quantize_run(const Activation& rule, std::span<const float> x, float scale2, float scale, float zero);
+QuantizedRun quantize_run(const Activation& rule, std::span<const float> x, float scale2, float scale,
+                          float zero);
 
 // Effect: x H in place for every block of `block` columns, times factor. `matrix` null: Sylvester's Hadamard
 // matrix, [block][block] otherwise. Requires: columns % block == 0.

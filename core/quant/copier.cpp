@@ -94,7 +94,8 @@ void Copier::add_lanes(const Plane& plane, uint32_t shift) {
             for (const Term& term : plane.terms) {
                 uint64_t column = column0_ + c;
                 if (term.source == MORTISE_SOURCE_COLUMN) sum += term_value(term, column);
-                if (term.source == MORTISE_SOURCE_COLUMN_STREAM) sum += term_value(term, column * plane.bits + bit);
+                if (term.source == MORTISE_SOURCE_COLUMN_STREAM)
+                    sum += term_value(term, column * plane.bits + bit);
             }
             lane.columns[c] = sum;
         }
@@ -206,14 +207,18 @@ void Copier::extract_as(std::span<const std::byte> bytes, uint64_t expert, std::
             continue;
         }
         size_t done = 0;
-        while (done < rows.size() && copy_run(data, lane, bases[done] + lane.columns[0], out + done * columns_)) ++done;
+        while (done < rows.size() &&
+               copy_run(data, lane, bases[done] + lane.columns[0], out + done * columns_))
+            ++done;
         for (uint64_t c = 0; c < columns_; c += block) {
             uint64_t n = std::min(columns_ - c, block);
             for (size_t r = done; r < rows.size(); ++r) {
                 // An 8-byte load at any address of this row must stay inside.
-                bool roomy = lane.width <= 57 && static_cast<uint64_t>((bases[r] + lane.highest) / 8 + 8) <= bytes.size();
+                bool roomy = lane.width <= 57 &&
+                             static_cast<uint64_t>((bases[r] + lane.highest) / 8 + 8) <= bytes.size();
                 auto* run = l == 0 ? &gather<true, T> : &gather<false, T>;
-                run(data, bases[r], lane.columns.data() + c, n, lane.width, lane.shift, roomy, out + r * columns_ + c);
+                run(data, bases[r], lane.columns.data() + c, n, lane.width, lane.shift, roomy,
+                    out + r * columns_ + c);
             }
         }
     }
@@ -235,7 +240,8 @@ void Copier::deposit_as(std::span<std::byte> bytes, uint64_t expert, std::span<c
                 continue;
             }
             for (uint64_t c = 0; c < columns_; ++c) {
-                int64_t address = base + lane.columns[c] + (flat_ ? flat_address(lane, rows[r], column0_ + c) : 0);
+                int64_t address =
+                    base + lane.columns[c] + (flat_ ? flat_address(lane, rows[r], column0_ + c) : 0);
                 int64_t end = address + static_cast<int64_t>(lane.width);
                 MORTISE_INVARIANT(address >= 0 && static_cast<uint64_t>(end) <= bytes.size() * 8);
                 store_bits(data, address, lane.width, static_cast<uint64_t>(from[c]) >> lane.shift);

@@ -78,8 +78,8 @@ void decode_codes(const mortise_tile& tile, Value value, float* out) {
 }
 
 // w' = cast(w * m) * s, m = (1 / (L * s)) * L with L the largest value of the cast: the steps of
-// _fp8_eager (NVIDIA, quantization/tensor_quant.py; PyTorch divides a number by a tensor through its reciprocal).
-// Cast(w / s) is another code at one weight in 1500.
+// _fp8_eager (NVIDIA, quantization/tensor_quant.py; PyTorch divides a number by a tensor through its
+// reciprocal). Cast(w / s) is another code at one weight in 1500.
 void cast_weights(const mortise_tile& tile, float* out) {
     DType type = small_type(tile.spec->cast_encoding);
     float s = *tile.cast_scale;
@@ -121,7 +121,8 @@ Result<std::vector<float>> decode_all(const QuantSpec& spec, const Sources& sour
         for (uint64_t row = 0; row < extent.rows; row += step) {
             rows.clear();
             for (uint64_t r = row; r < std::min(extent.rows, row + step); ++r) rows.push_back(r);
-            MORTISE_CHECK(reader.read({.rows = rows, .expert = expert, .tile_expert = expert, .tile_row = row}, tile));
+            MORTISE_CHECK(
+                reader.read({.rows = rows, .expert = expert, .tile_expert = expert, .tile_row = row}, tile));
             decode_tile(tile.view(), to);
             to += rows.size() * extent.columns;
         }

@@ -10,8 +10,8 @@
 
 namespace mortise::quant {
 
-// Effect: out[r][c] = weight of the tile, f32 [rows][columns]; with the execution cast iff the tile carries one.
-// Requires: a tile as mortise_tile documents, with its spec.
+// Effect: out[r][c] = weight of the tile, f32 [rows][columns]; with the execution cast iff the tile carries
+// one. Requires: a tile as mortise_tile documents, with its spec.
 void decode_tile(const mortise_tile& tile, float* out);
 
 // Effect: value of each 8-bit code of a float encoding (E2M1 ... E8M0). Requires: such an encoding.

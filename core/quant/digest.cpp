@@ -44,7 +44,8 @@ std::string extras_text(const QuantSpec& spec, const Extras& extras) {
     put("pre_scale", extras.pre_scale);
     if (spec.rotation_block) {
         auto factor = std::bit_cast<uint32_t>(static_cast<float>(spec.rotation_factor));
-        out += fmt::format("rotation {} {:08x} {}\n", spec.rotation_block, factor, rotation_hash(spec, extras));
+        out +=
+            fmt::format("rotation {} {:08x} {}\n", spec.rotation_block, factor, rotation_hash(spec, extras));
     }
     if (spec.has_cast) {
         out += fmt::format("cast {}\n", encoding_name(spec.cast_encoding));
@@ -83,7 +84,8 @@ void SpecDigest::add(const mortise_tile& tile) {
     for (uint64_t i = 0; i < n; ++i) bytes_[i] = static_cast<uint8_t>(tile.codes[i] - less);
     codes_.update(bytes_of(bytes_.data(), n));
     scratch_.resize(scales);
-    for (uint64_t i = 0; i < scales; ++i) scratch_[i] = (tile.zero ? tile.zero[i] : tile.zero_constant) - middle;
+    for (uint64_t i = 0; i < scales; ++i)
+        scratch_[i] = (tile.zero ? tile.zero[i] : tile.zero_constant) - middle;
     offsets_.update(bytes_of(scratch_.data(), scales));
     for (uint64_t i = 0; i < scales; ++i) scratch_[i] = tile.scale ? tile.scale[i] : 1.0f;
     scales_.update(bytes_of(scratch_.data(), scales));
@@ -107,12 +109,13 @@ std::string SpecDigest::finish(const Extras& extras) {
 std::string activation_text(const QuantSpec& spec, const Extras& extras) {
     const Activation& a = spec.activation;
     if (a.granularity == MORTISE_ACTIVATION_NONE) return "none";
-    std::string out = fmt::format("{}{} granularity {} group {} ", encoding_name(a.encoding), a.bits, a.granularity, a.group);
+    std::string out = fmt::format("{}{} granularity {} group {} ", encoding_name(a.encoding), a.bits,
+                                  a.granularity, a.group);
     out += fmt::format("{} {} exponent {} scale {} level {} ", a.dynamic ? "dynamic" : "static",
-                       a.asymmetric ? "asymmetric" : "symmetric", a.exponent_rule, encoding_name(a.scale_encoding),
-                       a.second_level);
-    out += fmt::format("divisor {} floors {} {} zero {} ties {}", a.divisor, a.amax_floor, a.scale_floor, a.zero_scale,
-                       a.ties_to_zero ? "zero" : "even");
+                       a.asymmetric ? "asymmetric" : "symmetric", a.exponent_rule,
+                       encoding_name(a.scale_encoding), a.second_level);
+    out += fmt::format("divisor {} floors {} {} zero {} ties {}", a.divisor, a.amax_floor, a.scale_floor,
+                       a.zero_scale, a.ties_to_zero ? "zero" : "even");
     if (a.amax_ceiling > 0) out += fmt::format(" ceiling {}", a.amax_ceiling);
     auto put = [&](std::string_view name, const std::vector<float>& values) {
         if (!values.empty()) out += fmt::format(" {} {}", name, hash(values));

@@ -25,8 +25,8 @@ class ValueDigest {
 };
 
 // SHA-256 over the kind of code and the digests of: codes less 2^(bits-1), one byte each; offsets less the
-// same; effective scales; addends; a column map that is not the plain one; what the extras hold. Each stream is
-// hashed apart, so that one pass over the tiles is enough.
+// same; effective scales; addends; a column map that is not the plain one; what the extras hold. Each stream
+// is hashed apart, so that one pass over the tiles is enough.
 class SpecDigest {
   public:
     explicit SpecDigest(const QuantSpec& spec);

@@ -91,9 +91,13 @@ Result<BoundField> BoundField::bind(const Field& field, const FieldBytes& source
     BoundField out{.field = &field, .source = source};
     if (!field.accepts(source.dtype)) {
         std::string expected;
-        for (DType dtype : field.dtypes) expected += (expected.empty() ? "" : " or ") + std::string(name(dtype));
-        return fail(Problem{.code = Code::tensor_dtype, .what = "tensor has the wrong element type",
-                            .tensor = field.tensor, .expected = expected, .found = std::string(name(source.dtype))});
+        for (DType dtype : field.dtypes)
+            expected += (expected.empty() ? "" : " or ") + std::string(name(dtype));
+        return fail(Problem{.code = Code::tensor_dtype,
+                            .what = "tensor has the wrong element type",
+                            .tensor = field.tensor,
+                            .expected = expected,
+                            .found = std::string(name(source.dtype))});
     }
     std::tie(out.encoding, out.bits) = field.stored_as(source.dtype);
     if (source.window == nullptr) {
@@ -104,7 +108,8 @@ Result<BoundField> BoundField::bind(const Field& field, const FieldBytes& source
     // The bias repeats in every field of a word; carries cross fields, as the producer's subtraction did.
     size_t size = field.stored_bias_word / 8;
     if (source.window || source.bytes.size() % size || field.stored_bias_word % 8) {
-        return fail(Problem{.code = Code::layout_invalid, .what = "biased words do not fill the tensor",
+        return fail(Problem{.code = Code::layout_invalid,
+                            .what = "biased words do not fill the tensor",
                             .tensor = field.tensor});
     }
     uint64_t repeated = 0;

@@ -38,8 +38,8 @@ struct BoundField {
     // Expert of the field for an expert of the spec: one for all, or each its own.
     uint64_t expert(uint64_t of_spec) const { return field->extent.experts == 1 ? 0 : of_spec; }
     // Effect: f32 values of rows x columns, [rows][columns]. `table` for LOOKUP.
-    void read(const Copier& copier, uint64_t expert, std::span<const uint64_t> rows, const std::vector<float>& table,
-              std::vector<uint64_t>& raw, float* out) const;
+    void read(const Copier& copier, uint64_t expert, std::span<const uint64_t> rows,
+              const std::vector<float>& table, std::vector<uint64_t>& raw, float* out) const;
 };
 
 std::vector<uint64_t> all_rows(uint64_t rows);

@@ -31,7 +31,9 @@ uint64_t encode_integer(uint32_t encoding, uint32_t bits, double value, bool& in
 }
 
 Status no_fit(const Field& field, double value) {
-    return fail(Problem{.code = Code::value_range, .what = "value does not fit the field", .tensor = field.tensor,
+    return fail(Problem{.code = Code::value_range,
+                        .what = "value does not fit the field",
+                        .tensor = field.tensor,
                         .expected = fmt::format("{} of {} bits", encoding_name(field.encoding), field.bits),
                         .found = fmt::format("{}", value)});
 }
@@ -45,17 +47,20 @@ Status add_slot(ModuleWriter::Rep& rep, const Field& field) {
     if (slot.tensor == rep.tensors.size()) {
         auto bytes = dense_bytes(field.dtypes.front(), field.shapes.front());
         if (!bytes) {
-            return fail(Problem{.code = Code::tensor_shape, .what = "shape is not countable", .tensor = field.tensor,
+            return fail(Problem{.code = Code::tensor_shape,
+                                .what = "shape is not countable",
+                                .tensor = field.tensor,
                                 .found = to_string(field.shapes.front())});
         }
-        rep.tensors.push_back({field.tensor, field.dtypes.front(), field.shapes.front(), std::vector<std::byte>(*bytes)});
+        rep.tensors.push_back(
+            {field.tensor, field.dtypes.front(), field.shapes.front(), std::vector<std::byte>(*bytes)});
     }
     auto proof = prove(field.layout, field.extent, slot.bits, rep.tensors[slot.tensor].bytes.size() * 8);
     if (!proof) return std::unexpected(std::move(proof).error().in_tensor(field.tensor));
     for (const auto& [role, other] : rep.slots) {
         if (other.tensor != slot.tensor) continue;
-        auto apart = prove_disjoint(field.layout, field.extent, slot.bits, other.field->layout, other.field->extent,
-                                    other.bits);
+        auto apart = prove_disjoint(field.layout, field.extent, slot.bits, other.field->layout,
+                                    other.field->extent, other.bits);
         if (!apart) return std::unexpected(std::move(apart).error().in_tensor(field.tensor));
     }
     rep.slots.emplace(field.role, slot);
@@ -66,10 +71,21 @@ Status add_slot(ModuleWriter::Rep& rep, const Field& field) {
 
 Quantizer from_abi(const mortise_quantizer& q, const mortise_recipe& r) {
     std::string shared = r.shared.data ? std::string(r.shared.data, r.shared.size) : std::string();
-    return {.method = q.method, .compute = q.compute, .divisor = q.divisor, .zero_scale = q.zero_scale,
-            .code_min = q.code_min, .code_max = q.code_max, .clamp = q.clamp != 0, .exponent_rule = q.exponent_rule,
-            .flags = r.flags, .quotient = r.quotient, .amax_floor = r.amax_floor, .zero_amax = r.zero_amax,
-            .scale_floor = r.scale_floor, .second_divisor = r.second_divisor, .shared = std::move(shared)};
+    return {.method = q.method,
+            .compute = q.compute,
+            .divisor = q.divisor,
+            .zero_scale = q.zero_scale,
+            .code_min = q.code_min,
+            .code_max = q.code_max,
+            .clamp = q.clamp != 0,
+            .exponent_rule = q.exponent_rule,
+            .flags = r.flags,
+            .quotient = r.quotient,
+            .amax_floor = r.amax_floor,
+            .zero_amax = r.zero_amax,
+            .scale_floor = r.scale_floor,
+            .second_divisor = r.second_divisor,
+            .shared = std::move(shared)};
 }
 
 void Change::add(float was, float is) {
@@ -130,8 +146,8 @@ void ModuleWriter::Rep::write_clamped(const Slot& slot, uint64_t expert, std::sp
     slot.copier(column0, columns).deposit(tensors[slot.tensor].bytes, expert, rows, raw.data());
 }
 
-Status ModuleWriter::Rep::write(const Slot& slot, uint64_t expert, std::span<const uint64_t> rows, uint64_t column0,
-                                uint64_t columns, std::span<const double> values) {
+Status ModuleWriter::Rep::write(const Slot& slot, uint64_t expert, std::span<const uint64_t> rows,
+                                uint64_t column0, uint64_t columns, std::span<const double> values) {
     for (double value : values) {
         bool in_range = true;
         encode_raw(slot.encoding, slot.bits, value, in_range);
@@ -141,7 +157,8 @@ Status ModuleWriter::Rep::write(const Slot& slot, uint64_t expert, std::span<con
     return {};
 }
 
-void ModuleWriter::Rep::write_codes(uint64_t expert, std::span<const uint64_t> rows, std::span<uint8_t> codes) {
+void ModuleWriter::Rep::write_codes(uint64_t expert, std::span<const uint64_t> rows,
+                                    std::span<uint8_t> codes) {
     const Slot& slot = *this->slot(MORTISE_ROLE_CODES);
     int32_t add = 0;  // what turns a canonical code into the stored field
     if (spec.is_integer()) {
@@ -156,7 +173,8 @@ void ModuleWriter::Rep::write_codes(uint64_t expert, std::span<const uint64_t> r
     slot.copier(0, spec.extent.columns).deposit(tensors[slot.tensor].bytes, expert, rows, codes.data());
 }
 
-void ModuleWriter::Rep::write_plain(uint64_t expert, std::span<const uint64_t> rows, std::span<const float> weights) {
+void ModuleWriter::Rep::write_plain(uint64_t expert, std::span<const uint64_t> rows,
+                                    std::span<const float> weights) {
     std::vector<double> values(weights.begin(), weights.end());
     write_clamped(*slot(MORTISE_ROLE_CODES), expert, rows, 0, spec.extent.columns, values);
 }

@@ -2,8 +2,8 @@
 //
 // A ModuleWriter holds the tensors of one module. Floats are quantized by a producer's recipe (quantize), or
 // the weights of another spec are written as they are (reencode), which counts every weight that could not be
-// kept: a conversion is lossless iff that count is 0, found by decoding what was written. One thread per writer,
-// but quantize() may be called from several with different rows.
+// kept: a conversion is lossless iff that count is 0, found by decoding what was written. One thread per
+// writer, but quantize() may be called from several with different rows.
 #pragma once
 
 #include <cstddef>
@@ -40,13 +40,13 @@ Quantizer from_abi(const mortise_quantizer& quantizer, const mortise_recipe& rec
 // What happened to the weights.
 struct Change {
     uint64_t weights = 0;
-    uint64_t changed = 0;     // not bit-equal
-    double max_error = 0;     // absolute
+    uint64_t changed = 0;  // not bit-equal
+    double max_error = 0;  // absolute
     double squared_error = 0, squared_signal = 0;
     void add(float was, float is);
     void add(const Change& other);
     double rms() const;
-    double sqnr_db() const;   // infinity when nothing changed
+    double sqnr_db() const;  // infinity when nothing changed
 };
 
 struct WrittenTensor {
@@ -85,14 +85,16 @@ class ModuleWriter {
         uint64_t from_expert = 0, to_expert = 0;
         std::span<const uint64_t> rows;  // source row of each target row; empty = same order
     };
-    // Effect: bias, pre-scale, static input scales and the like of one expert, as numbers. Errors: lossy when the
-    // source has something that the target has no place for, or the target needs something that it has not.
+    // Effect: bias, pre-scale, static input scales and the like of one expert, as numbers. Errors: lossy when
+    // the source has something that the target has no place for, or the target needs something that it has
+    // not.
     Status copy_companions(const QuantSpec& from, const Sources& bytes, const Origin& origin);
     // Effect: writes all rows of one expert as the source has them, companions too. Errors: those of
     // copy_companions; lossy when scales or offsets have no form in the target; as PartReader otherwise.
     Result<Change> reencode(const QuantSpec& from, const Sources& bytes, const Origin& origin);
 
-    // Effect: a whole field from numbers, [experts][rows][columns]. Errors: value_range when one does not fit.
+    // Effect: a whole field from numbers, [experts][rows][columns]. Errors: value_range when one does not
+    // fit.
     Status put(uint32_t role, std::span<const double> values);
     bool has(uint32_t role) const;  // a field that is written
 

@@ -1,5 +1,5 @@
-// Writing the weights of one spec as another, without a recipe: what fits stays, and what was written is decoded
-// again and compared.
+// Writing the weights of one spec as another, without a recipe: what fits stays, and what was written is
+// decoded again and compared.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -38,7 +38,8 @@ struct Pair {
 
 class Transcriber {
   public:
-    Transcriber(ModuleWriter::Rep& rep, const QuantSpec& from, const Sources& bytes, const ModuleWriter::Origin& origin)
+    Transcriber(ModuleWriter::Rep& rep, const QuantSpec& from, const Sources& bytes,
+                const ModuleWriter::Origin& origin)
         : rep_(rep), from_(from), to_(rep.spec), bytes_(bytes), origin_(origin) {
         step_ = std::max<uint64_t>(1, tile_elements / to_.extent.columns);
     }
@@ -55,7 +56,8 @@ class Transcriber {
     Status coarse();
     void scales(const mortise_tile& tile);
     void offsets(const mortise_tile& tile);
-    void elements(const Level& level, const mortise_tile& tile, const std::function<double(uint64_t, uint64_t)>& value);
+    void elements(const Level& level, const mortise_tile& tile,
+                  const std::function<double(uint64_t, uint64_t)>& value);
     void codes(const mortise_tile& tile);
     float zero_of(const mortise_tile& tile, uint64_t r, uint64_t g) const {
         return tile.zero ? tile.zero[r * tile.groups + g] : tile.zero_constant;
@@ -85,10 +87,14 @@ class Transcriber {
 Status Transcriber::check() const {
     const Extent &a = from_.extent, &b = to_.extent;
     bool rows = origin_.rows.empty() ? a.rows == b.rows : origin_.rows.size() == b.rows;
-    MORTISE_INVARIANT(rows && a.columns == b.columns && origin_.to_expert < b.experts && origin_.from_expert < a.experts);
+    MORTISE_INVARIANT(rows && a.columns == b.columns && origin_.to_expert < b.experts &&
+                      origin_.from_expert < a.experts);
     if (from_.is_plain() && !to_.is_plain()) {
-        return fail(Problem{.code = Code::lossy, .what = "float weights need a recipe to become codes",
-                            .expected = to_.describe(), .found = from_.describe(), .fix = "requantize"});
+        return fail(Problem{.code = Code::lossy,
+                            .what = "float weights need a recipe to become codes",
+                            .expected = to_.describe(),
+                            .found = from_.describe(),
+                            .fix = "requantize"});
     }
     return {};
 }
@@ -133,7 +139,8 @@ Status Transcriber::copy_field(const Level& from, const Level& to) {
     if (bytes_[from.role].present()) {
         MORTISE_TRY(BoundField bound, BoundField::bind(field, bytes_[from.role]));
         std::vector<uint64_t> rows = all_rows(field.extent.rows), raw(n);
-        bound.copier(0, field.extent.columns).extract(bound.bytes(), bound.expert(origin_.from_expert), rows, raw.data());
+        bound.copier(0, field.extent.columns)
+            .extract(bound.bytes(), bound.expert(origin_.from_expert), rows, raw.data());
         bound.unbias(raw);
         for (size_t i = 0; i < n; ++i) values[i] = element_value(bound.encoding, bound.bits, raw[i]);
     }
@@ -146,7 +153,8 @@ Status Transcriber::copy_field(const Level& from, const Level& to) {
     return {};
 }
 
-Status Transcriber::for_each_tile(const PartReader& reader, const std::function<Status(const mortise_tile&)>& use) {
+Status Transcriber::for_each_tile(const PartReader& reader,
+                                  const std::function<Status(const mortise_tile&)>& use) {
     Tile tile;
     for (uint64_t row = 0; row < to_.extent.rows; row += step_) {
         rows_.clear();
@@ -155,7 +163,8 @@ Status Transcriber::for_each_tile(const PartReader& reader, const std::function<
             rows_.push_back(r);
             source_rows_.push_back(origin_.rows.empty() ? r : origin_.rows[r]);
         }
-        MORTISE_CHECK(reader.read({.rows = source_rows_, .expert = origin_.from_expert, .tile_row = row}, tile));
+        MORTISE_CHECK(
+            reader.read({.rows = source_rows_, .expert = origin_.from_expert, .tile_row = row}, tile));
         MORTISE_CHECK(use(tile.view()));
     }
     return {};
@@ -175,7 +184,8 @@ void Transcriber::elements(const Level& level, const mortise_tile& tile,
             row_values[c] = value(r, by_group ? c : group_of(tile, c * level.column_group));
         }
         std::vector<uint64_t> at{level_row(level, row)};
-        rep_.write_clamped(slot, extent.experts == 1 ? 0 : origin_.to_expert, at, 0, extent.columns, row_values);
+        rep_.write_clamped(slot, extent.experts == 1 ? 0 : origin_.to_expert, at, 0, extent.columns,
+                           row_values);
     }
 }
 
@@ -184,7 +194,8 @@ Result<float> Transcriber::own_coarse() const {
     const Level* level = whole_level(from_);
     if (!level || from_.levels.size() < 2 || !bytes_[level->role].present()) return 0.0f;
     std::vector<uint64_t> row{0};
-    MORTISE_TRY(auto value, read_floats(*from_.find(level->role), bytes_[level->role], origin_.from_expert, row, 0, 1));
+    MORTISE_TRY(auto value,
+                read_floats(*from_.find(level->role), bytes_[level->role], origin_.from_expert, row, 0, 1));
     return level->divide ? 1.0f / value[0] : value[0];
 }
 
@@ -200,7 +211,8 @@ Status Transcriber::choose_coarse() {
     }));
     int exponent = 0;
     std::frexp(largest, &exponent);
-    coarse_ = std::ldexp(1.0f, std::clamp(exponent - 9, -126, 126));  // the largest first level is in [256, 512)
+    coarse_ =
+        std::ldexp(1.0f, std::clamp(exponent - 9, -126, 126));  // the largest first level is in [256, 512)
     if (largest / coarse_ > 448) coarse_ *= 2;
     return {};
 }
@@ -210,7 +222,8 @@ Status Transcriber::coarse() {
     const Level* whole = whole_level(to_);
     if (to_.levels.size() < 2) return {};
     if (!whole || to_.levels.size() > 2 || to_.scale_addend != 0) {
-        return fail(Problem{.code = Code::lossy, .what = "the scale levels cannot be made from one effective scale",
+        return fail(Problem{.code = Code::lossy,
+                            .what = "the scale levels cannot be made from one effective scale",
                             .found = to_.describe()});
     }
     MORTISE_TRY(const float own, own_coarse());
@@ -258,13 +271,16 @@ double Transcriber::target_zero(const mortise_tile& tile, uint64_t r, uint64_t g
 void Transcriber::offsets(const mortise_tile& tile) {
     bool two = to_.addend_scale.role != MORTISE_ROLE_NONE;  // copied as they are, see run()
     if (to_.offset == Offset::zero_point && rep_.slot(MORTISE_ROLE_ZERO_POINT)) {
-        elements(to_.zero_map, tile, [&](uint64_t r, uint64_t g) { return target_zero(tile, r, g) - to_.code_origin(); });
+        elements(to_.zero_map, tile,
+                 [&](uint64_t r, uint64_t g) { return target_zero(tile, r, g) - to_.code_origin(); });
     }
     if (to_.offset != Offset::addend || two) return;
     elements(to_.zero_map, tile, [&](uint64_t r, uint64_t g) {
         float moved = static_cast<float>(target_zero(tile, r, g) - shift()) - zero_of(tile, r, g);
         float addend = moved * scale_of(tile, r, g);
-        if (tile.addend) addend = moved == 0 ? tile.addend[r * tile.groups + g] : addend + tile.addend[r * tile.groups + g];
+        if (tile.addend)
+            addend =
+                moved == 0 ? tile.addend[r * tile.groups + g] : addend + tile.addend[r * tile.groups + g];
         return to_.addend_sign < 0 ? -addend : addend;
     });
 }
@@ -281,7 +297,9 @@ void Transcriber::codes(const mortise_tile& tile) {
     bool integers = from_.is_integer() && to_.is_integer();
     bool same = from_.encoding == to_.encoding && !integers;
     if (!same) {
-        const float* table = from_.is_integer() ? nullptr : tile.table ? tile.table : code_values(from_.encoding);
+        const float* table = from_.is_integer() ? nullptr
+                             : tile.table       ? tile.table
+                                                : code_values(from_.encoding);
         double most = std::ldexp(1.0, static_cast<int>(to_.bits)) - 1;
         for (uint64_t r = 0; r < tile.rows; ++r) {
             for (uint64_t c = 0; c < tile.columns; ++c) {
@@ -292,7 +310,8 @@ void Transcriber::codes(const mortise_tile& tile) {
                     double move = to_.offset == Offset::addend || tile.addend ? shift() : zero - own_zero;
                     out[at] = static_cast<uint8_t>(std::clamp(out[at] + move, 0.0, most));
                 } else {
-                    out[at] = by_value((table ? table[out[at]] : static_cast<float>(out[at])) - own_zero, zero);
+                    out[at] =
+                        by_value((table ? table[out[at]] : static_cast<float>(out[at])) - own_zero, zero);
                 }
             }
         }
@@ -326,7 +345,8 @@ Status Transcriber::run() {
                     same_map(from_.zero_map, to_.zero_map, to_.extent) &&
                     same_map(from_.addend_scale, to_.addend_scale, to_.extent);
         if (!both) {
-            return fail(Problem{.code = Code::lossy, .what = "an addend of two levels cannot be made from one",
+            return fail(Problem{.code = Code::lossy,
+                                .what = "an addend of two levels cannot be made from one",
                                 .found = from_.describe()});
         }
         MORTISE_CHECK(copy_field(from_.zero_map, to_.zero_map));
@@ -341,8 +361,8 @@ Status Transcriber::run() {
 }
 
 // Decodes both sides and counts the differences.
-Result<Change> compare(const QuantSpec& from, const Sources& from_bytes, const QuantSpec& to, const Sources& to_bytes,
-                       const ModuleWriter::Origin& origin) {
+Result<Change> compare(const QuantSpec& from, const Sources& from_bytes, const QuantSpec& to,
+                       const Sources& to_bytes, const ModuleWriter::Origin& origin) {
     MORTISE_TRY(PartReader was, PartReader::make(from, from_bytes, {}));
     MORTISE_TRY(PartReader is, PartReader::make(to, to_bytes, {}));
     uint64_t columns = to.extent.columns, step = std::max<uint64_t>(1, tile_elements / columns);

@@ -32,20 +32,25 @@ struct Region {
 
 // What one group of weights becomes.
 struct Group {
-    float stored = 1;       // fine scale as stored
-    float scale = 1;        // effective, as a reader gets it
-    float zero = 0;         // in values of the code
-    float addend = 0;       // as stored
-    float work_scale = 1;   // what the codes are computed with: scale and addend, or these before rounding
+    float stored = 1;      // fine scale as stored
+    float scale = 1;       // effective, as a reader gets it
+    float zero = 0;        // in values of the code
+    float addend = 0;      // as stored
+    float work_scale = 1;  // what the codes are computed with: scale and addend, or these before rounding
     float work_addend = 0;
-    float factor = 0;       // not 0: codes are computed with weight * factor
+    float factor = 0;  // not 0: codes are computed with weight * factor
 };
 
 class Recipe {
   public:
     Recipe(const Quantizer& q, ModuleWriter::Rep& rep, const Levels& levels)
-        : q_(q), rep_(rep), spec_(rep.spec), levels_(levels), code_min_(static_cast<float>(q.code_min)),
-          code_max_(static_cast<float>(q.code_max)), divisor_(static_cast<float>(q.divisor)) {
+        : q_(q),
+          rep_(rep),
+          spec_(rep.spec),
+          levels_(levels),
+          code_min_(static_cast<float>(q.code_min)),
+          code_max_(static_cast<float>(q.code_max)),
+          divisor_(static_cast<float>(q.divisor)) {
         if (levels.fine) fine_slot_ = rep.slot(levels.fine->role);
         if (spec_.encoding >= MORTISE_ENCODING_E2M1 && spec_.encoding <= MORTISE_ENCODING_E5M2FNUZ) {
             values_ = code_values(spec_.encoding);
@@ -161,7 +166,8 @@ Group Recipe::asymmetric(float low, float high) const {
 Group Recipe::edge(float low, float high) const {
     Group group;
     bool left = std::fabs(low) > std::fabs(high);
-    float t = std::max(rounded(rounded(high - low) / (code_max_ - code_min_)), static_cast<float>(q_.scale_floor));
+    float t =
+        std::max(rounded(rounded(high - low) / (code_max_ - code_min_)), static_cast<float>(q_.scale_floor));
     t = left ? t : -t;
     float end = left ? low : high, steps = std::nearbyint(rounded(end / t));
     if (steps != 0) {
@@ -226,9 +232,11 @@ void Recipe::write_band(uint64_t expert, uint64_t row, const std::vector<Group>&
         rep_.write_clamped(*slot, e, at, 0, values.size(), values);
     };
     if (fine_slot_) put(levels_.fine->role, *levels_.fine, [](const Group& g) { return double{g.stored}; });
-    if (spec_.offset == Offset::zero_point) put(MORTISE_ROLE_ZERO_POINT, spec_.zero_map, [](const Group& g) { return double{g.zero}; });
+    if (spec_.offset == Offset::zero_point)
+        put(MORTISE_ROLE_ZERO_POINT, spec_.zero_map, [](const Group& g) { return double{g.zero}; });
     if (spec_.offset == Offset::addend) {
-        put(MORTISE_ROLE_ADDEND, spec_.zero_map, [&](const Group& g) { return g.addend * spec_.addend_sign; });
+        put(MORTISE_ROLE_ADDEND, spec_.zero_map,
+            [&](const Group& g) { return g.addend * spec_.addend_sign; });
     }
 }
 
@@ -269,9 +277,12 @@ Result<Levels> levels_of(const QuantSpec& spec) {
     for (const Level& level : spec.levels) {
         bool whole = level.row_group == 0 && level.column_group == 0;
         odd |= level.role == MORTISE_ROLE_NONE || level.flat || !level.row_splits.empty();
-        if (spec.levels.size() == 2 && whole && !out.coarse) out.coarse = &level;
-        else if (!out.fine) out.fine = &level;
-        else odd = true;
+        if (spec.levels.size() == 2 && whole && !out.coarse)
+            out.coarse = &level;
+        else if (!out.fine)
+            out.fine = &level;
+        else
+            odd = true;
     }
     odd |= out.fine && out.fine->divide;
     if (out.coarse) {
@@ -284,14 +295,15 @@ Result<Levels> levels_of(const QuantSpec& spec) {
                spec.zero_map.column_group != out.fine->column_group;
     }
     if (!odd) return out;
-    return fail(Problem{.code = Code::unsupported_variant, .what = "no recipe fills such a spec from floats",
+    return fail(Problem{.code = Code::unsupported_variant,
+                        .what = "no recipe fills such a spec from floats",
                         .found = spec.describe()});
 }
 
 }  // namespace
 
-Result<Change> ModuleWriter::quantize(const Quantizer& quantizer, uint64_t expert, uint64_t row0, uint64_t rows,
-                                      const float* weights, double amax) {
+Result<Change> ModuleWriter::quantize(const Quantizer& quantizer, uint64_t expert, uint64_t row0,
+                                      uint64_t rows, const float* weights, double amax) {
     const QuantSpec& spec = rep_->spec;
     uint64_t n = rows * spec.extent.columns, step = row_step();
     MORTISE_INVARIANT(row0 % step == 0 && (rows % step == 0 || row0 + rows == spec.extent.rows));

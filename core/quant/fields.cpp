@@ -15,23 +15,30 @@ constexpr uint64_t chunk = uint64_t{1} << 16;  // elements looked at in one go
 
 Status wrong(Code code, const Field& field, uint64_t row, uint64_t column, double value, std::string what,
              std::string expected) {
-    return fail(Problem{.code = code, .what = std::move(what), .tensor = field.tensor, .expected = std::move(expected),
+    return fail(Problem{.code = code,
+                        .what = std::move(what),
+                        .tensor = field.tensor,
+                        .expected = std::move(expected),
                         .found = fmt::format("{} at row {}, column {}", value, row, column)});
 }
 
-Status check_value(const Field& field, const ContentRules& rules, uint64_t row, uint64_t column, double value) {
+Status check_value(const Field& field, const ContentRules& rules, uint64_t row, uint64_t column,
+                   double value) {
     if (rules.finite && !std::isfinite(value)) {
-        return wrong(Code::value_not_finite, field, row, column, value, "element is not finite", "a finite number");
+        return wrong(Code::value_not_finite, field, row, column, value, "element is not finite",
+                     "a finite number");
     }
     if (rules.positive && !(value > 0)) {
         return wrong(Code::value_range, field, row, column, value, "element is not positive", "above 0");
     }
     if (rules.zero && value != 0) {
-        return wrong(Code::value_obligation, field, row, column, value, "element is not zero", "0 everywhere");
+        return wrong(Code::value_obligation, field, row, column, value, "element is not zero",
+                     "0 everywhere");
     }
     int exponent = 0;
     if (rules.power_of_two && std::frexp(value, &exponent) != 0.5) {
-        return wrong(Code::value_obligation, field, row, column, value, "element is no power of two", "a power of two");
+        return wrong(Code::value_obligation, field, row, column, value, "element is no power of two",
+                     "a power of two");
     }
     if (rules.constant && value != rules.value) {
         return wrong(Code::value_obligation, field, row, column, value, "element is not the constant",
@@ -59,7 +66,8 @@ uint32_t special_bits(uint32_t encoding) {
 }
 
 template <class T>
-bool any_special(const BoundField& bound, const Copier& copier, uint64_t expert, std::span<const uint64_t> rows) {
+bool any_special(const BoundField& bound, const Copier& copier, uint64_t expert,
+                 std::span<const uint64_t> rows) {
     const T special = static_cast<T>(special_bits(bound.encoding));
     std::vector<T> raw(rows.size() * copier.columns());
     copier.extract(bound.bytes(), bound.expert(expert), rows, raw.data());
@@ -69,7 +77,8 @@ bool any_special(const BoundField& bound, const Copier& copier, uint64_t expert,
 }
 
 // Whole weights are asked for being finite: no need to look at each as a number.
-bool surely_finite(const BoundField& bound, const Copier& copier, uint64_t expert, std::span<const uint64_t> rows) {
+bool surely_finite(const BoundField& bound, const Copier& copier, uint64_t expert,
+                   std::span<const uint64_t> rows) {
     if (bound.encoding == MORTISE_ENCODING_F32) return !any_special<uint32_t>(bound, copier, expert, rows);
     bool half = bound.encoding == MORTISE_ENCODING_F16 || bound.encoding == MORTISE_ENCODING_BF16;
     if (half) return !any_special<uint16_t>(bound, copier, expert, rows);
@@ -81,7 +90,8 @@ bool surely_finite(const BoundField& bound, const Copier& copier, uint64_t exper
 }
 
 bool only_finite(const ContentRules& rules) {
-    return rules.finite && !rules.positive && !rules.zero && !rules.constant && !rules.power_of_two && rules.below < 0;
+    return rules.finite && !rules.positive && !rules.zero && !rules.constant && !rules.power_of_two &&
+           rules.below < 0;
 }
 
 Result<std::vector<float>> optional_floats(const QuantSpec& spec, const Sources& sources, uint32_t role,

@@ -95,7 +95,8 @@ namespace {
 // What the rows asked for add to the address, over all of them.
 Bounds row_bounds(const Plane& plane, uint64_t row0, uint64_t rows) {
     Bounds out{INT64_MAX, INT64_MIN};
-    bool stream = std::ranges::any_of(plane.terms, [](const Term& t) { return t.source == MORTISE_SOURCE_ROW_STREAM; });
+    bool stream =
+        std::ranges::any_of(plane.terms, [](const Term& t) { return t.source == MORTISE_SOURCE_ROW_STREAM; });
     uint32_t bits = stream ? plane.bits : 1;
     for (uint64_t row = row0; row < row0 + rows; ++row) {
         for (uint32_t bit = 0; bit < bits; ++bit) {
@@ -122,8 +123,8 @@ struct Outer {
 // One plane while its window is made.
 struct PlaneWindow {
     Plane plane;
-    Bounds inner;  // bits that elements touch, with expert and rows fixed
-    Bounds box;    // the same with every digit free: what a piece must hold
+    Bounds inner;              // bits that elements touch, with expert and rows fixed
+    Bounds box;                // the same with every digit free: what a piece must hold
     std::vector<Outer> outer;  // column digits that become pieces, coarsest first
 };
 
@@ -214,7 +215,8 @@ Window pieces(PlaneWindow& w, uint64_t end) {
 
 }  // namespace
 
-Window window(const Layout& layout, Extent extent, uint32_t bits, uint64_t expert, uint64_t row0, uint64_t rows) {
+Window window(const Layout& layout, Extent extent, uint32_t bits, uint64_t expert, uint64_t row0,
+              uint64_t rows) {
     Layout full = explicit_layout(layout, extent, bits);
     Bounds all{INT64_MAX, INT64_MIN};
     for (const Plane& plane : full.planes) {

@@ -21,8 +21,8 @@ struct Proof {
 };
 
 // Effect: proof that every bit of every element has an address of its own inside [0, tensor_bits).
-// Sound, not complete: what is accepted is right; digits that overlap are refused even if they happen to work.
-// Errors: layout_invalid, saying which source or stride is wrong.
+// Sound, not complete: what is accepted is right; digits that overlap are refused even if they happen to
+// work. Errors: layout_invalid, saying which source or stride is wrong.
 Result<Proof> prove(const Layout& layout, Extent extent, uint32_t bits, uint64_t tensor_bits);
 
 // Effect: proof that two fields of one tensor share no bit. Requires: each was proven alone.
@@ -50,7 +50,8 @@ struct Window {
     uint64_t bytes() const;
 };
 // Requires: proven layout, rows >= 1, row0 + rows <= extent.rows, expert < extent.experts.
-Window window(const Layout& layout, Extent extent, uint32_t bits, uint64_t expert, uint64_t row0, uint64_t rows);
+Window window(const Layout& layout, Extent extent, uint32_t bits, uint64_t expert, uint64_t row0,
+              uint64_t rows);
 
 // Copies elements of a column range between bytes and arrays. Compiled once per field and column range.
 class Copier {
@@ -79,13 +80,13 @@ class Copier {
     uint64_t columns() const { return columns_; }
 
   private:
-    struct Lane {                      // a run of adjacent bits of every element
-        uint32_t shift = 0, width = 0; // in the element
-        uint32_t bit = 0;              // first bit within the plane
+    struct Lane {                       // a run of adjacent bits of every element
+        uint32_t shift = 0, width = 0;  // in the element
+        uint32_t bit = 0;               // first bit within the plane
         const Plane* plane = nullptr;
         std::vector<int64_t> columns;  // part of the address that each column gives
         int64_t lowest = 0, highest = 0;
-        int64_t step = 0;              // between neighbours when it is always the same, else 0
+        int64_t step = 0;  // between neighbours when it is always the same, else 0
     };
     void add_lanes(const Plane& plane, uint32_t shift);
     int64_t row_address(const Lane& lane, uint64_t expert, uint64_t row) const;
@@ -97,9 +98,11 @@ class Copier {
     void extract_flat(std::span<const std::byte> bytes, const Lane& lane, std::span<const int64_t> bases,
                       std::span<const uint64_t> rows, bool first, T* out) const;
     template <class T>
-    void extract_as(std::span<const std::byte> bytes, uint64_t expert, std::span<const uint64_t> rows, T* out) const;
+    void extract_as(std::span<const std::byte> bytes, uint64_t expert, std::span<const uint64_t> rows,
+                    T* out) const;
     template <class T>
-    void deposit_as(std::span<std::byte> bytes, uint64_t expert, std::span<const uint64_t> rows, const T* in) const;
+    void deposit_as(std::span<std::byte> bytes, uint64_t expert, std::span<const uint64_t> rows,
+                    const T* in) const;
 
     std::unique_ptr<const Layout> layout_;  // lanes point into it
     Extent extent_;

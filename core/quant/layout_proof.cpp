@@ -17,7 +17,9 @@ constexpr int64_t max_bits = int64_t{1} << 60;  // strides and offsets beyond th
 constexpr int max_steps = 200000;
 
 std::unexpected<Error> refuse(std::string what, std::string found = {}, std::string expected = {}) {
-    return fail(Problem{.code = Code::layout_invalid, .what = std::move(what), .expected = std::move(expected),
+    return fail(Problem{.code = Code::layout_invalid,
+                        .what = std::move(what),
+                        .expected = std::move(expected),
                         .found = std::move(found)});
 }
 
@@ -90,7 +92,8 @@ Status check_source(const Plane& plane, uint32_t source, uint64_t values) {
     for (const Term& term : terms) {
         if (next == 0 || term.div != next) {
             return refuse(fmt::format("digits of source {} have a gap or overlap", source_name(source)),
-                          fmt::format("div {}", term.div), next ? fmt::format("div {}", next) : "no further digit");
+                          fmt::format("div {}", term.div),
+                          next ? fmt::format("div {}", next) : "no further digit");
         }
         bool last = term.mod == 0 || term.mod >= divide_up(values, term.div);
         next = last ? 0 : term.div * term.mod;
@@ -111,17 +114,19 @@ Status check_axes(const Plane& plane, const Extent& extent) {
         }
         has[term.source] = true;
     }
-    auto axis = [&](std::string_view name, uint64_t values, std::initializer_list<uint32_t> sources) -> Status {
+    auto axis = [&](std::string_view name, uint64_t values,
+                    std::initializer_list<uint32_t> sources) -> Status {
         auto count = std::ranges::count_if(sources, [&](uint32_t source) { return has[source]; });
         if (count > 1) return refuse(fmt::format("axis {} is addressed twice", name));
         if (count == 0 && values > 1) return refuse(fmt::format("axis {} is not addressed", name));
         return {};
     };
-    MORTISE_CHECK(axis("row", extent.rows, {MORTISE_SOURCE_ROW, MORTISE_SOURCE_ROW_STREAM, MORTISE_SOURCE_FLAT}));
     MORTISE_CHECK(
-        axis("column", extent.columns, {MORTISE_SOURCE_COLUMN, MORTISE_SOURCE_COLUMN_STREAM, MORTISE_SOURCE_FLAT}));
-    MORTISE_CHECK(
-        axis("bit", plane.bits, {MORTISE_SOURCE_BIT, MORTISE_SOURCE_ROW_STREAM, MORTISE_SOURCE_COLUMN_STREAM}));
+        axis("row", extent.rows, {MORTISE_SOURCE_ROW, MORTISE_SOURCE_ROW_STREAM, MORTISE_SOURCE_FLAT}));
+    MORTISE_CHECK(axis("column", extent.columns,
+                       {MORTISE_SOURCE_COLUMN, MORTISE_SOURCE_COLUMN_STREAM, MORTISE_SOURCE_FLAT}));
+    MORTISE_CHECK(axis("bit", plane.bits,
+                       {MORTISE_SOURCE_BIT, MORTISE_SOURCE_ROW_STREAM, MORTISE_SOURCE_COLUMN_STREAM}));
     MORTISE_CHECK(axis("expert", extent.experts, {MORTISE_SOURCE_EXPERT}));
     for (uint32_t source = 1; source < has.size(); ++source) {
         if (!has[source]) continue;
@@ -147,7 +152,8 @@ Status check_size(const Plane& plane, const Extent& extent) {
     return {};
 }
 
-void add_digits(const Plane& plane, const Extent& extent, bool up, bool down, std::map<int64_t, Unknown>& sum) {
+void add_digits(const Plane& plane, const Extent& extent, bool up, bool down,
+                std::map<int64_t, Unknown>& sum) {
     for (const Term& term : plane.terms) {
         uint64_t count = digit_count(term, source_count(term.source, extent, plane.bits));
         if (count < 2) continue;
@@ -245,7 +251,8 @@ Bounds plane_bounds(const Plane& plane, const Extent& extent) {
 
 Result<Proof> prove(const Layout& layout, Extent extent, uint32_t bits, uint64_t tensor_bits) {
     auto used = (Checked(extent.experts) * extent.rows * extent.columns * bits).get();
-    if (!used || *used == 0 || *used > static_cast<uint64_t>(max_bits)) return refuse("extent is empty or too large");
+    if (!used || *used == 0 || *used > static_cast<uint64_t>(max_bits))
+        return refuse("extent is empty or too large");
     if (*used > tensor_bits) {
         return refuse("tensor is too small for its elements", fmt::format("{} bits", tensor_bits),
                       fmt::format("at least {}", *used));
@@ -254,7 +261,9 @@ Result<Proof> prove(const Layout& layout, Extent extent, uint32_t bits, uint64_t
     if (layout.dense()) return proof;
     uint32_t total = 0;
     for (const Plane& plane : layout.planes) total += plane.bits;
-    if (total != bits) return refuse("planes do not hold the bits of an element", fmt::format("{}", total), fmt::format("{}", bits));
+    if (total != bits)
+        return refuse("planes do not hold the bits of an element", fmt::format("{}", total),
+                      fmt::format("{}", bits));
     for (const Plane& plane : layout.planes) {
         if (plane.bits == 0) return refuse("plane of no bits");
         MORTISE_CHECK(check_size(plane, extent));

@@ -26,7 +26,7 @@ struct ModuleWriter::Rep {
     QuantSpec spec;
     std::map<uint32_t, Slot> slots;  // by role
     std::vector<WrittenTensor> tensors;
-    std::mutex mutex;                // of what quantize() writes: rows of several threads may share bytes
+    std::mutex mutex;  // of what quantize() writes: rows of several threads may share bytes
     std::map<size_t, std::vector<std::byte>> corrected;  // tensors as stored, where words carry a bias
 
     const Slot* slot(uint32_t role) const;

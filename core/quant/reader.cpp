@@ -26,15 +26,17 @@ struct PartReader::Rep {
     std::vector<float> table;
     float cast_scale = 0;
     float zero_constant = 0;
-    BoundField codes;                       // without bytes when they come with each read
+    BoundField codes;  // without bytes when they come with each read
     std::shared_ptr<const Copier> copier;
 
     Status bind_index();
     Status bind_maps();
     Status bind_table();
     Status bind_codes();
-    Status read_codes(const TileRequest& request, const BoundField& from, const Copier& copy, Tile& out) const;
-    Status read_plain(const TileRequest& request, const BoundField& from, const Copier& copy, Tile& out) const;
+    Status read_codes(const TileRequest& request, const BoundField& from, const Copier& copy,
+                      Tile& out) const;
+    Status read_plain(const TileRequest& request, const BoundField& from, const Copier& copy,
+                      Tile& out) const;
     void read_scales(const TileRequest& request, Tile& out) const;
     void read_offsets(const TileRequest& request, Tile& out) const;
     Status read(const TileRequest& request, const BoundField& from, const Copier& copy, Tile& out) const;
@@ -44,8 +46,8 @@ struct PartReader::Rep {
 namespace {
 
 Status missing(const Field& field) {
-    return fail(
-        Problem{.code = Code::tensor_missing, .what = "a required tensor has no bytes", .tensor = field.tensor});
+    return fail(Problem{
+        .code = Code::tensor_missing, .what = "a required tensor has no bytes", .tensor = field.tensor});
 }
 
 }  // namespace
@@ -63,16 +65,20 @@ Status PartReader::Rep::bind_index() {
     }
     MORTISE_TRY(std::vector<int64_t> index, read_index(*field, sources[MORTISE_ROLE_G_IDX]));
     if (index.size() != spec.extent.columns) {
-        return fail(Problem{.code = Code::tensor_shape, .what = "column map has another length than the columns",
-                            .tensor = field->tensor, .expected = fmt::format("{}", spec.extent.columns),
+        return fail(Problem{.code = Code::tensor_shape,
+                            .what = "column map has another length than the columns",
+                            .tensor = field->tensor,
+                            .expected = fmt::format("{}", spec.extent.columns),
                             .found = fmt::format("{}", index.size())});
     }
     if (is_trivial_index(index, size)) return {};
     auto groups = static_cast<int64_t>(spec.column_groups());
     for (size_t c = 0; c < index.size(); ++c) {
         if (index[c] >= 0 && index[c] < groups) continue;
-        return fail(Problem{.code = Code::value_range, .what = "column map points outside the groups",
-                            .tensor = field->tensor, .expected = fmt::format("0 to {}", groups - 1),
+        return fail(Problem{.code = Code::value_range,
+                            .what = "column map points outside the groups",
+                            .tensor = field->tensor,
+                            .expected = fmt::format("0 to {}", groups - 1),
                             .found = fmt::format("{} at column {}", index[c], c)});
     }
     grouping.indexed = true;
@@ -113,7 +119,8 @@ Status PartReader::Rep::bind_table() {
     if (options.cast && spec.has_cast) {
         const Field& field = *spec.find(MORTISE_ROLE_CAST_SCALE);
         if (!sources[MORTISE_ROLE_CAST_SCALE].present()) return missing(field);
-        MORTISE_TRY(std::vector<float> scale, read_floats(field, sources[MORTISE_ROLE_CAST_SCALE], 0, {}, 0, 0));
+        MORTISE_TRY(std::vector<float> scale,
+                    read_floats(field, sources[MORTISE_ROLE_CAST_SCALE], 0, {}, 0, 0));
         cast_scale = scale.front();
     }
     if (spec.encoding != MORTISE_ENCODING_LOOKUP) return {};
@@ -125,8 +132,10 @@ Status PartReader::Rep::bind_table() {
     if (!sources[MORTISE_ROLE_TABLE].present()) return missing(field);
     MORTISE_TRY(table, read_floats(field, sources[MORTISE_ROLE_TABLE], 0, {}, 0, 0));
     if (table.size() != size_t{1} << spec.bits) {
-        return fail(Problem{.code = Code::tensor_shape, .what = "table does not have a value for each code",
-                            .tensor = field.tensor, .expected = fmt::format("{}", size_t{1} << spec.bits),
+        return fail(Problem{.code = Code::tensor_shape,
+                            .what = "table does not have a value for each code",
+                            .tensor = field.tensor,
+                            .expected = fmt::format("{}", size_t{1} << spec.bits),
                             .found = fmt::format("{}", table.size())});
     }
     return {};
@@ -140,7 +149,8 @@ Status PartReader::Rep::bind_codes() {
     return {};
 }
 
-Result<PartReader> PartReader::make(const QuantSpec& spec, const Sources& sources, const ReaderOptions& options) {
+Result<PartReader> PartReader::make(const QuantSpec& spec, const Sources& sources,
+                                    const ReaderOptions& options) {
     MORTISE_CHECK(validate(spec));
     auto rep = std::make_unique<Rep>(spec);
     rep->sources = sources;
@@ -162,8 +172,10 @@ Status PartReader::Rep::read_plain(const TileRequest& request, const BoundField&
     bool half = from.encoding == MORTISE_ENCODING_F16 || from.encoding == MORTISE_ENCODING_BF16;
     bool wide = from.bits == 64 && from.encoding == MORTISE_ENCODING_AS_DTYPE;
     if (!half && !wide && from.encoding != MORTISE_ENCODING_F32) {
-        return fail(Problem{.code = Code::tensor_dtype, .what = "a plain weight must be a float",
-                            .tensor = from.field->tensor, .found = std::string(name(from.source.dtype))});
+        return fail(Problem{.code = Code::tensor_dtype,
+                            .what = "a plain weight must be a float",
+                            .tensor = from.field->tensor,
+                            .found = std::string(name(from.source.dtype))});
     }
     out.plain_.resize(n * (half ? 2 : 4));
     out.view_.plain = out.plain_.data();
@@ -188,8 +200,10 @@ Status PartReader::Rep::read_codes(const TileRequest& request, const BoundField&
     uint8_t* codes_out = out.codes_.data();
     out.view_.codes = codes_out;
     if (from.bits > 8) {
-        return fail(Problem{.code = Code::tensor_dtype, .what = "codes have more than 8 bits",
-                            .tensor = from.field->tensor, .found = std::string(name(from.source.dtype))});
+        return fail(Problem{.code = Code::tensor_dtype,
+                            .what = "codes have more than 8 bits",
+                            .tensor = from.field->tensor,
+                            .found = std::string(name(from.source.dtype))});
     }
     copy.extract(from.bytes(), from.expert(request.expert), request.rows, codes_out);
     int64_t add = from.field->stored_bias_word ? 0 : from.field->stored_bias;
@@ -208,14 +222,18 @@ Status PartReader::Rep::read_codes(const TileRequest& request, const BoundField&
     for (size_t i = 0; i < n; ++i) highest = std::max(highest, codes_out[i]);
     if (highest < 1u << spec.bits) return {};
     size_t at = static_cast<size_t>(
-        std::ranges::find_if(out.codes_, [&](uint8_t code) { return code >= 1u << spec.bits; }) - out.codes_.begin());
-    return fail(Problem{.code = Code::value_range, .what = "code is out of range", .tensor = from.field->tensor,
+        std::ranges::find_if(out.codes_, [&](uint8_t code) { return code >= 1u << spec.bits; }) -
+        out.codes_.begin());
+    return fail(Problem{.code = Code::value_range,
+                        .what = "code is out of range",
+                        .tensor = from.field->tensor,
                         .expected = fmt::format("{} bits", spec.bits),
                         .found = fmt::format("row {}, column {}", request.rows[at / options.columns],
                                              options.column0 + at % options.columns)});
 }
 
-void PartReader::Rep::fill(const ScaleMap& map, const TileRequest& request, Tile& out, std::vector<float>& to) const {
+void PartReader::Rep::fill(const ScaleMap& map, const TileRequest& request, Tile& out,
+                           std::vector<float>& to) const {
     to.resize(request.rows.size() * grouping.count);
     map.fill(request.expert, request.rows, out.raw_, out.floats_, to.data());
 }
@@ -262,7 +280,8 @@ void PartReader::Rep::read_offsets(const TileRequest& request, Tile& out) const 
     out.view_.addend = out.addend_.data();
 }
 
-Status PartReader::Rep::read(const TileRequest& request, const BoundField& from, const Copier& copy, Tile& out) const {
+Status PartReader::Rep::read(const TileRequest& request, const BoundField& from, const Copier& copy,
+                             Tile& out) const {
     for (uint64_t row : request.rows) MORTISE_INVARIANT(row < spec.extent.rows);
     MORTISE_INVARIANT(request.expert < spec.extent.experts);
     mortise_tile& view = out.view_;

@@ -52,9 +52,9 @@ struct TileRequest {
 
 struct ReaderOptions {
     uint64_t column0 = 0;
-    uint64_t columns = 0;     // 0: all from column0 on
-    bool cast = false;        // tiles carry the execution cast: weights as executed, not as stored
-    bool need_codes = true;   // false: codes come with each read()
+    uint64_t columns = 0;    // 0: all from column0 on
+    bool cast = false;       // tiles carry the execution cast: weights as executed, not as stored
+    bool need_codes = true;  // false: codes come with each read()
 };
 
 class PartReader {
@@ -63,17 +63,19 @@ class PartReader {
     // and must outlive the reader.
     // Errors: tensor_missing for a required field without bytes, tensor_dtype, tensor_shape (byte count),
     // layout_invalid, value_range for a column map or table that points outside.
-    static Result<PartReader> make(const QuantSpec& spec, const Sources& sources, const ReaderOptions& options);
+    static Result<PartReader> make(const QuantSpec& spec, const Sources& sources,
+                                   const ReaderOptions& options);
 
     // Effect: fills `out` with canonical rows; out.view() is good until the next read into it.
-    // Errors: value_range (a code outside the kind's range), value_not_finite never: scales are checked apart.
+    // Errors: value_range (a code outside the kind's range), value_not_finite never: scales are checked
+    // apart.
     Status read(const TileRequest& request, Tile& out) const;
     // The same with the codes from `codes`, usually a Window around request.rows.
     Status read(const TileRequest& request, const FieldBytes& codes, Tile& out) const;
 
-    uint64_t groups() const;              // column groups of a tile
+    uint64_t groups() const;  // column groups of a tile
     uint64_t group_size() const;
-    bool indexed() const;                 // false also when the column map is the trivial one
+    bool indexed() const;  // false also when the column map is the trivial one
     // Effect: memory that a tile of `rows` rows takes.
     uint64_t tile_bytes(uint64_t rows) const;
 
@@ -91,7 +93,8 @@ class PartReader {
 // Requires: group >= 1.
 bool is_trivial_index(std::span<const int64_t> index, uint64_t group);
 
-// Effect: column -> group, as stored; -1 anywhere means unset. Errors: tensor_dtype, tensor_shape, layout_invalid.
+// Effect: column -> group, as stored; -1 anywhere means unset. Errors: tensor_dtype, tensor_shape,
+// layout_invalid.
 Result<std::vector<int64_t>> read_index(const Field& field, const FieldBytes& bytes);
 
 // Effect: elements of a float or integer field as f32 (doubles rounded once), [rows][columns], stored bias
@@ -116,9 +119,9 @@ Result<Extras> read_extras(const QuantSpec& spec, const Sources& sources, uint64
 // The promises of a field about its contents.
 struct ContentRules {
     bool finite = false, positive = false, zero = false, constant = false, power_of_two = false;
-    double value = 0;           // constant
-    int64_t below = -1;         // 0 <= element < below; -1 = not asked
-    bool unset_allowed = false; // -1 everywhere in a column map passes `below`
+    double value = 0;            // constant
+    int64_t below = -1;          // 0 <= element < below; -1 = not asked
+    bool unset_allowed = false;  // -1 everywhere in a column map passes `below`
 };
 // Effect: what the flags of a field ask for. `groups` = column groups of the first level.
 ContentRules content_rules(const Field& field, uint64_t groups);

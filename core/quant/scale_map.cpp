@@ -30,7 +30,8 @@ Result<ScaleMap> ScaleMap::make(const QuantSpec& spec, const Level& level, const
     const FieldBytes& bytes = sources[level.role];
     if (!bytes.present()) {
         if (!field->has(MORTISE_FIELD_OPTIONAL)) {
-            return fail(Problem{.code = Code::tensor_missing, .what = "a required tensor has no bytes",
+            return fail(Problem{.code = Code::tensor_missing,
+                                .what = "a required tensor has no bytes",
                                 .tensor = field->tensor});
         }
         out.value_ = static_cast<float>(field->default_value);
@@ -41,7 +42,8 @@ Result<ScaleMap> ScaleMap::make(const QuantSpec& spec, const Level& level, const
     if (out.bound_.encoding == MORTISE_ENCODING_LOOKUP) {
         MORTISE_TRY(out.table_, read_table(spec, sources));
         if (out.table_.size() >> out.bound_.bits == 0) {
-            return fail(Problem{.code = Code::tensor_shape, .what = "table is too short for its codes",
+            return fail(Problem{.code = Code::tensor_shape,
+                                .what = "table is too short for its codes",
                                 .tensor = field->tensor});
         }
     }
@@ -95,7 +97,8 @@ void ScaleMap::fill_flat(uint64_t expert, std::span<const uint64_t> rows, float*
     const std::vector<float>& values = flat_[bound_.expert(expert)];
     for (uint64_t row : rows) {
         for (uint64_t g = 0; g < grouping_.count; ++g) {
-            uint64_t column = std::max((grouping_.column0 / grouping_.size + g) * grouping_.size, grouping_.column0);
+            uint64_t column =
+                std::max((grouping_.column0 / grouping_.size + g) * grouping_.size, grouping_.column0);
             *out++ = values[(row * spec_columns_ + column) / level_.column_group];
         }
     }

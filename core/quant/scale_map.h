@@ -11,10 +11,10 @@ namespace mortise::quant {
 // Columns of a tile and how they fall into groups.
 struct Grouping {
     uint64_t column0 = 0, columns = 0;
-    uint64_t size = 1;        // columns per group
-    uint64_t count = 1;       // groups covered
-    uint64_t phase = 0;       // by how much the first group is shortened
-    bool indexed = false;     // groups come from a column map: all of them are covered
+    uint64_t size = 1;     // columns per group
+    uint64_t count = 1;    // groups covered
+    uint64_t phase = 0;    // by how much the first group is shortened
+    bool indexed = false;  // groups come from a column map: all of them are covered
 };
 
 class ScaleMap {
@@ -24,8 +24,8 @@ class ScaleMap {
                                  const Grouping& grouping);
 
     // Effect: out[r][g] = value of row rows[r] and group g. Scratch arrays belong to the caller.
-    void fill(uint64_t expert, std::span<const uint64_t> rows, std::vector<uint64_t>& raw, std::vector<float>& values,
-              float* out) const;
+    void fill(uint64_t expert, std::span<const uint64_t> rows, std::vector<uint64_t>& raw,
+              std::vector<float>& values, float* out) const;
     bool divides() const { return level_.divide; }
     // Are encoding and bits those of integers? Then values are exact integers.
     uint64_t groups() const { return grouping_.count; }
@@ -44,8 +44,8 @@ class ScaleMap {
     BoundField bound_;
     std::shared_ptr<const Copier> copier_;
     std::vector<float> table_;
-    std::vector<uint64_t> column_of_group_;    // index among the copied columns
-    std::vector<std::vector<float>> flat_;     // [experts of the field][elements]
+    std::vector<uint64_t> column_of_group_;  // index among the copied columns
+    std::vector<std::vector<float>> flat_;   // [experts of the field][elements]
 };
 
 }  // namespace mortise::quant

@@ -9,18 +9,28 @@ namespace mortise::quant {
 namespace {
 
 constexpr std::array<std::string_view, 21> role_names = {
-    "none",        "codes",  "scale",       "scale2",   "zero_point",  "addend",           "addend_scale",
-    "g_idx",       "pre_scale", "rotation", "input_scale", "input_zero_point", "input_scale2", "bias",
-    "low_rank_a",  "low_rank_b", "table",   "shape",    "unused",      "cast_scale",       "scale_table"};
+    "none",       "codes",      "scale",    "scale2",      "zero_point",       "addend",       "addend_scale",
+    "g_idx",      "pre_scale",  "rotation", "input_scale", "input_zero_point", "input_scale2", "bias",
+    "low_rank_a", "low_rank_b", "table",    "shape",       "unused",           "cast_scale",   "scale_table"};
 
 struct EncodingFacts {
     std::string_view name;
     uint32_t bits;  // 0: given beside it
 };
-constexpr std::array<EncodingFacts, 14> encodings = {{{"as-dtype", 0}, {"uint", 0}, {"int", 0}, {"int", 0},
-                                                      {"e2m1", 4},     {"e4m3", 8}, {"e5m2", 8}, {"e4m3fnuz", 8},
-                                                      {"e5m2fnuz", 8}, {"e8m0", 8}, {"f16", 16}, {"bf16", 16},
-                                                      {"f32", 32},     {"lookup", 0}}};
+constexpr std::array<EncodingFacts, 14> encodings = {{{"as-dtype", 0},
+                                                      {"uint", 0},
+                                                      {"int", 0},
+                                                      {"int", 0},
+                                                      {"e2m1", 4},
+                                                      {"e4m3", 8},
+                                                      {"e5m2", 8},
+                                                      {"e4m3fnuz", 8},
+                                                      {"e5m2fnuz", 8},
+                                                      {"e8m0", 8},
+                                                      {"f16", 16},
+                                                      {"bf16", 16},
+                                                      {"f32", 32},
+                                                      {"lookup", 0}}};
 
 // Folds a level into the finest common column group; 0 stands for "all columns".
 void refine(uint64_t& group, const Level& level, uint64_t columns, bool indexed) {
@@ -43,7 +53,9 @@ std::string_view role_name(uint32_t role) { return role < role_names.size() ? ro
 std::string_view encoding_name(uint32_t encoding) {
     return encoding < encodings.size() ? encodings[encoding].name : "?";
 }
-uint32_t encoding_bits(uint32_t encoding) { return encoding < encodings.size() ? encodings[encoding].bits : 0; }
+uint32_t encoding_bits(uint32_t encoding) {
+    return encoding < encodings.size() ? encodings[encoding].bits : 0;
+}
 
 bool Field::accepts(DType dtype) const { return std::ranges::find(dtypes, dtype) != dtypes.end(); }
 bool Field::accepts(const Shape& shape) const { return std::ranges::find(shapes, shape) != shapes.end(); }

@@ -88,7 +88,7 @@ struct Activation {
     uint32_t second_level = 0;  // 0 none, 1 multiplies, 2 divides
     uint64_t group = 0;
     double divisor = 0, amax_floor = 0, amax_ceiling = 0, scale_floor = 0, zero_scale = 0;  // ceiling 0: none
-    bool ties_to_zero = false;  // else to even
+    bool ties_to_zero = false;                                                              // else to even
     bool operator==(const Activation&) const = default;
 };
 
@@ -115,7 +115,7 @@ struct QuantSpec {
 
     // Float weights without scales, offset and table: nothing was quantized.
     bool is_plain() const;
-    bool is_integer() const;               // codes are integers of `bits` bits
+    bool is_integer() const;                 // codes are integers of `bits` bits
     const Field* find(uint32_t role) const;  // null = the spec has no such role
     // Columns that share one scale, zero point and addend; extent.columns when all do. With a column map,
     // the size of a group in that map. For kernels: always at least 1.

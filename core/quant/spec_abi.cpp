@@ -15,7 +15,8 @@ constexpr uint32_t max_splits = 1u << 16;
 struct Complaints {
     Problems problems;
     void add(std::string what, std::string found) {
-        problems.add(Problem{.code = Code::plugin_contract, .what = std::move(what), .found = std::move(found)});
+        problems.add(
+            Problem{.code = Code::plugin_contract, .what = std::move(what), .found = std::move(found)});
     }
     bool limit(uint64_t value, uint64_t most, const std::string& what) {
         if (value <= most) return true;
@@ -24,7 +25,9 @@ struct Complaints {
     }
 };
 
-std::string text(const mortise_str& from) { return from.data ? std::string(from.data, from.size) : std::string(); }
+std::string text(const mortise_str& from) {
+    return from.data ? std::string(from.data, from.size) : std::string();
+}
 mortise_str view(const std::string& from) { return {from.data(), from.size()}; }
 
 Layout read_layout(const mortise_layout& from, Complaints& bad, const std::string& where) {
@@ -45,10 +48,16 @@ Layout read_layout(const mortise_layout& from, Complaints& bad, const std::strin
 }
 
 Field read_field(const mortise_field& from, Complaints& bad) {
-    Field out{.role = from.role, .encoding = from.encoding, .bits = from.bits, .flags = from.flags,
-              .extent = {from.experts, from.rows, from.columns}, .tensor = text(from.tensor),
-              .drop_rule = text(from.drop_rule), .default_value = from.default_value,
-              .stored_bias = from.stored_bias, .stored_bias_word = from.stored_bias_word};
+    Field out{.role = from.role,
+              .encoding = from.encoding,
+              .bits = from.bits,
+              .flags = from.flags,
+              .extent = {from.experts, from.rows, from.columns},
+              .tensor = text(from.tensor),
+              .drop_rule = text(from.drop_rule),
+              .default_value = from.default_value,
+              .stored_bias = from.stored_bias,
+              .stored_bias_word = from.stored_bias_word};
     std::string where = fmt::format("field {} ({})", role_name(from.role), out.tensor);
     if (bad.limit(from.n_dtypes, 7, where + ": number of dtypes")) {
         for (uint32_t i = 0; i < from.n_dtypes; ++i) {
@@ -71,9 +80,14 @@ Field read_field(const mortise_field& from, Complaints& bad) {
 }
 
 Level read_level(const mortise_level& from, Complaints& bad) {
-    Level out{.role = from.role, .divide = from.divide != 0, .row_group = from.row_group,
-              .column_group = from.column_group, .constant = from.constant, .flat = from.flat != 0};
-    if (from.n_row_splits == 0 || !bad.limit(from.n_row_splits, max_splits, "number of row splits")) return out;
+    Level out{.role = from.role,
+              .divide = from.divide != 0,
+              .row_group = from.row_group,
+              .column_group = from.column_group,
+              .constant = from.constant,
+              .flat = from.flat != 0};
+    if (from.n_row_splits == 0 || !bad.limit(from.n_row_splits, max_splits, "number of row splits"))
+        return out;
     if (!from.row_splits) {
         bad.add("row_splits is null", fmt::format("{} pieces", from.n_row_splits));
         return out;
@@ -83,11 +97,19 @@ Level read_level(const mortise_level& from, Complaints& bad) {
 }
 
 Activation read_activation(const mortise_activation& from) {
-    return {.granularity = from.granularity, .encoding = from.encoding, .bits = from.bits,
-            .dynamic = from.dynamic != 0, .asymmetric = from.asymmetric != 0,
-            .exponent_rule = from.exponent_rule, .scale_encoding = from.scale_encoding,
-            .second_level = from.second_level, .group = from.group, .divisor = from.divisor,
-            .amax_floor = from.amax_floor, .scale_floor = from.scale_floor, .zero_scale = from.zero_scale};
+    return {.granularity = from.granularity,
+            .encoding = from.encoding,
+            .bits = from.bits,
+            .dynamic = from.dynamic != 0,
+            .asymmetric = from.asymmetric != 0,
+            .exponent_rule = from.exponent_rule,
+            .scale_encoding = from.scale_encoding,
+            .second_level = from.second_level,
+            .group = from.group,
+            .divisor = from.divisor,
+            .amax_floor = from.amax_floor,
+            .scale_floor = from.scale_floor,
+            .zero_scale = from.zero_scale};
 }
 
 // Fields lie as far apart as their writer's struct was large.
@@ -95,7 +117,8 @@ void read_fields(const mortise_spec& spec, QuantSpec& out, Complaints& bad) {
     if (!bad.limit(spec.n_fields, max_fields, "number of fields") || spec.n_fields == 0) return;
     if (!spec.fields) return bad.add("fields is null", fmt::format("{} fields", spec.n_fields));
     uint32_t step = spec.fields->head.size;
-    if (step < sizeof(mortise_field)) return bad.add("field is smaller than its first version", fmt::format("{}", step));
+    if (step < sizeof(mortise_field))
+        return bad.add("field is smaller than its first version", fmt::format("{}", step));
     const auto* at = reinterpret_cast<const char*>(spec.fields);
     for (uint32_t i = 0; i < spec.n_fields; ++i, at += step) {
         mortise_field field;
@@ -146,17 +169,29 @@ mortise_field write_field(const Field& from) {
 }
 
 mortise_level write_level(const Level& from) {
-    return {.role = from.role, .divide = from.divide, .row_group = from.row_group,
-            .column_group = from.column_group, .constant = from.constant, .flat = from.flat,
+    return {.role = from.role,
+            .divide = from.divide,
+            .row_group = from.row_group,
+            .column_group = from.column_group,
+            .constant = from.constant,
+            .flat = from.flat,
             .n_row_splits = static_cast<uint32_t>(from.row_splits.size()),
             .row_splits = from.row_splits.empty() ? nullptr : from.row_splits.data()};
 }
 
 mortise_activation write_activation(const Activation& from) {
-    return {.granularity = from.granularity, .encoding = from.encoding, .bits = from.bits,
-            .dynamic = from.dynamic, .asymmetric = from.asymmetric, .exponent_rule = from.exponent_rule,
-            .scale_encoding = from.scale_encoding, .second_level = from.second_level, .group = from.group,
-            .divisor = from.divisor, .amax_floor = from.amax_floor, .scale_floor = from.scale_floor,
+    return {.granularity = from.granularity,
+            .encoding = from.encoding,
+            .bits = from.bits,
+            .dynamic = from.dynamic,
+            .asymmetric = from.asymmetric,
+            .exponent_rule = from.exponent_rule,
+            .scale_encoding = from.scale_encoding,
+            .second_level = from.second_level,
+            .group = from.group,
+            .divisor = from.divisor,
+            .amax_floor = from.amax_floor,
+            .scale_floor = from.scale_floor,
             .zero_scale = from.zero_scale};
 }
 
@@ -164,7 +199,8 @@ mortise_activation write_activation(const Activation& from) {
 
 Result<QuantSpec> from_abi(const mortise_spec& spec) {
     if (spec.head.size < offsetof(mortise_spec, scale_addend)) {
-        return fail(Problem{.code = Code::plugin_contract, .what = "spec is smaller than its first version",
+        return fail(Problem{.code = Code::plugin_contract,
+                            .what = "spec is smaller than its first version",
                             .found = fmt::format("{} bytes", spec.head.size)});
     }
     Complaints bad;
@@ -187,9 +223,12 @@ Result<QuantSpec> from_abi(const mortise_spec& spec) {
     out.rotation_block = spec.rotation_block;
     out.rotation_factor = spec.rotation_factor;
     if (MORTISE_HAS(&spec, mortise_spec, scale_addend)) out.scale_addend = spec.scale_addend;
-    if (MORTISE_HAS(&spec, mortise_spec, activation_ties)) out.activation.ties_to_zero = spec.activation_ties == 1;
-    if (MORTISE_HAS(&spec, mortise_spec, activation_amax_ceiling)) out.activation.amax_ceiling = spec.activation_amax_ceiling;
-    if (MORTISE_HAS(&spec, mortise_spec, table) && spec.table && bad.limit(spec.n_table, 256, "length of the table")) {
+    if (MORTISE_HAS(&spec, mortise_spec, activation_ties))
+        out.activation.ties_to_zero = spec.activation_ties == 1;
+    if (MORTISE_HAS(&spec, mortise_spec, activation_amax_ceiling))
+        out.activation.amax_ceiling = spec.activation_amax_ceiling;
+    if (MORTISE_HAS(&spec, mortise_spec, table) && spec.table &&
+        bad.limit(spec.n_table, 256, "length of the table")) {
         out.table.assign(spec.table, spec.table + spec.n_table);
     }
     MORTISE_CHECK(std::move(bad.problems).status());

@@ -10,7 +10,8 @@ namespace {
 
 std::string lower(std::string_view text) {
     std::string out(text);
-    std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::ranges::transform(out, out.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     return out;
 }
 
@@ -31,7 +32,8 @@ std::string granularity(const QuantSpec& spec) {
     const Level* fine = nullptr;  // the level with the smallest groups says what users call it
     for (const Level& level : spec.levels) {
         if (level.role == MORTISE_ROLE_NONE) continue;
-        if (!fine || (level.column_group && (!fine->column_group || level.column_group < fine->column_group)) ||
+        if (!fine ||
+            (level.column_group && (!fine->column_group || level.column_group < fine->column_group)) ||
             (!fine->column_group && !level.column_group && level.row_group == 1)) {
             fine = &level;
         }
@@ -68,8 +70,10 @@ std::string scales(const QuantSpec& spec) {
         for (const Level& level : spec.levels) {
             const Field* field = spec.find(level.role);
             if (level.divide != divide || !field) continue;
-            if (!out.empty()) out += divide ? " / " : " x ";
-            else if (divide) out += "1 / ";
+            if (!out.empty())
+                out += divide ? " / " : " x ";
+            else if (divide)
+                out += "1 / ";
             out += element(*field);
         }
     }

@@ -17,8 +17,11 @@ struct Checker {
     Problems problems;
 
     void bad(std::string what, std::string tensor = {}, std::string found = {}, std::string expected = {}) {
-        problems.add(Problem{.code = Code::plugin_contract, .what = std::move(what), .tensor = std::move(tensor),
-                             .expected = std::move(expected), .found = std::move(found)});
+        problems.add(Problem{.code = Code::plugin_contract,
+                             .what = std::move(what),
+                             .tensor = std::move(tensor),
+                             .expected = std::move(expected),
+                             .found = std::move(found)});
     }
     void extent(const Extent& e, const std::string& what, const std::string& tensor) {
         auto all = (Checked(e.experts) * e.rows * e.columns * 64).get();
@@ -28,9 +31,11 @@ struct Checker {
         }
     }
     void encoding(uint32_t encoding, uint32_t bits, const std::string& what, const std::string& tensor) {
-        if (encoding > MORTISE_ENCODING_LOOKUP) return bad(what + ": unknown encoding", tensor, fmt::format("{}", encoding));
+        if (encoding > MORTISE_ENCODING_LOOKUP)
+            return bad(what + ": unknown encoding", tensor, fmt::format("{}", encoding));
         uint32_t fixed = encoding_bits(encoding);
-        if (bits > 64 || (fixed && bits && bits != fixed && !(encoding == MORTISE_ENCODING_E2M1 && bits == 8))) {
+        if (bits > 64 ||
+            (fixed && bits && bits != fixed && !(encoding == MORTISE_ENCODING_E2M1 && bits == 8))) {
             bad(what + ": bits do not fit the encoding", tensor, fmt::format("{}", bits));
         }
     }
@@ -99,7 +104,8 @@ void Checker::level(const Level& l, const std::string& what) {
     if (!l.row_splits.empty()) {
         rows = l.row_splits.size();
         for (size_t i = 0; i < rows; ++i) {
-            if (l.row_splits[i] <= (i ? l.row_splits[i - 1] : 0)) bad(what + ": row splits do not ascend", f->tensor);
+            if (l.row_splits[i] <= (i ? l.row_splits[i - 1] : 0))
+                bad(what + ": row splits do not ascend", f->tensor);
         }
         if (l.row_splits.back() != e.rows) bad(what + ": row splits do not end at the last row", f->tensor);
     }
@@ -128,7 +134,8 @@ void Checker::offset() {
         if (spec.addend_scale.role != MORTISE_ROLE_NONE) level(spec.addend_scale, "addend_scale");
     }
     if (spec.addend_sign != 1 && spec.addend_sign != -1) bad("addend_sign is neither 1 nor -1");
-    if (!std::isfinite(spec.offset_constant) || !std::isfinite(spec.scale_addend)) bad("a constant is not finite");
+    if (!std::isfinite(spec.offset_constant) || !std::isfinite(spec.scale_addend))
+        bad("a constant is not finite");
     if (!spec.indexed()) return;
     uint64_t group = 0;  // one map serves all levels: their groups must be the same
     for (const Level& l : spec.levels) {
@@ -154,7 +161,8 @@ void Checker::codes() {
         bad("lookup scales without a table", scale->tensor);
     }
     bool counted = spec.is_integer() || spec.encoding == MORTISE_ENCODING_LOOKUP;
-    if (counted && (spec.bits == 0 || spec.bits > 8)) bad("codes have 1 to 8 bits", f->tensor, fmt::format("{}", spec.bits));
+    if (counted && (spec.bits == 0 || spec.bits > 8))
+        bad("codes have 1 to 8 bits", f->tensor, fmt::format("{}", spec.bits));
     bool wide = encoding_bits(spec.encoding) > 8 || spec.encoding == MORTISE_ENCODING_AS_DTYPE;
     if (wide && !spec.is_plain()) bad("plain weights take no scale and no offset", f->tensor);
     if (spec.encoding == MORTISE_ENCODING_E8M0) bad("codes cannot be exponents", f->tensor);
@@ -168,7 +176,8 @@ void Checker::table() {
     if (spec.table.empty()) return;
     if (!lookup || field) bad("a constant table beside another meaning of the codes");
     if (spec.bits <= 8 && spec.table.size() != size_t{1} << spec.bits) {
-        bad("the constant table does not have a value for each code", {}, fmt::format("{}", spec.table.size()));
+        bad("the constant table does not have a value for each code", {},
+            fmt::format("{}", spec.table.size()));
     }
     for (float value : spec.table) {
         if (!std::isfinite(value)) return bad("a value of the constant table is not finite");
@@ -183,15 +192,19 @@ void Checker::activation() {
     if (a.second_level > 2) bad("activation: unknown second level");
     bool code = a.encoding == MORTISE_ENCODING_TWOS ||
                 (a.encoding >= MORTISE_ENCODING_E2M1 && a.encoding <= MORTISE_ENCODING_E5M2FNUZ);
-    if (!code) bad("activation: inputs cannot be quantized to this", {}, std::string(encoding_name(a.encoding)));
-    if (a.encoding == MORTISE_ENCODING_TWOS && (a.bits < 2 || a.bits > 8)) bad("activation: integer inputs have 2 to 8 bits");
+    if (!code)
+        bad("activation: inputs cannot be quantized to this", {}, std::string(encoding_name(a.encoding)));
+    if (a.encoding == MORTISE_ENCODING_TWOS && (a.bits < 2 || a.bits > 8))
+        bad("activation: integer inputs have 2 to 8 bits");
     bool scale = a.scale_encoding >= MORTISE_ENCODING_E4M3 && a.scale_encoding <= MORTISE_ENCODING_F32;
     if (!scale) bad("activation: unknown encoding of the scale");
     if (a.granularity == MORTISE_ACTIVATION_GROUP && a.group == 0) bad("activation: group of no columns");
     if (a.dynamic && !(a.divisor > 0)) bad("activation: divisor must be positive");
-    if (!(a.amax_ceiling >= 0) || (a.amax_ceiling > 0 && !a.dynamic)) bad("activation: ceiling of amax is not usable");
+    if (!(a.amax_ceiling >= 0) || (a.amax_ceiling > 0 && !a.dynamic))
+        bad("activation: ceiling of amax is not usable");
     if (!a.dynamic && !spec.find(MORTISE_ROLE_INPUT_SCALE)) bad("activation: static without an input scale");
-    if (a.second_level && !spec.find(MORTISE_ROLE_INPUT_SCALE2)) bad("activation: second level without its field");
+    if (a.second_level && !spec.find(MORTISE_ROLE_INPUT_SCALE2))
+        bad("activation: second level without its field");
     if (a.asymmetric && !a.dynamic && !spec.find(MORTISE_ROLE_INPUT_ZERO_POINT)) {
         bad("activation: static and asymmetric without a zero point");
     }
@@ -206,9 +219,11 @@ void Checker::input() {
         bad("a rotation whose size is no power of two needs its matrix");
     }
     if (spec.has_cast && !spec.find(MORTISE_ROLE_CAST_SCALE)) bad("execution cast without its scale");
-    bool small = spec.cast_encoding >= MORTISE_ENCODING_E2M1 && spec.cast_encoding <= MORTISE_ENCODING_E5M2FNUZ;
+    bool small =
+        spec.cast_encoding >= MORTISE_ENCODING_E2M1 && spec.cast_encoding <= MORTISE_ENCODING_E5M2FNUZ;
     if (spec.has_cast && !small) bad("execution cast to an encoding that is no small float");
-    if (!spec.find(MORTISE_ROLE_LOW_RANK_A) != !spec.find(MORTISE_ROLE_LOW_RANK_B)) bad("half of a low-rank term");
+    if (!spec.find(MORTISE_ROLE_LOW_RANK_A) != !spec.find(MORTISE_ROLE_LOW_RANK_B))
+        bad("half of a low-rank term");
 }
 
 }  // namespace
@@ -223,7 +238,8 @@ Status validate(const QuantSpec& spec) {
     }
     checker.codes();
     if (!checker.problems.empty()) return std::move(checker.problems).status();
-    for (size_t i = 0; i < spec.levels.size(); ++i) checker.level(spec.levels[i], fmt::format("levels[{}]", i));
+    for (size_t i = 0; i < spec.levels.size(); ++i)
+        checker.level(spec.levels[i], fmt::format("levels[{}]", i));
     checker.offset();
     checker.activation();
     checker.input();

@@ -17,9 +17,13 @@ namespace {
 using yaml::Node;
 
 bool is_id(std::string_view text) {
-    return !text.empty() && text.size() < sizeof(mortise_note::id) && std::ranges::all_of(text, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
-    });
+    return !text.empty() && text.size() < sizeof(mortise_note::id) &&
+           std::ranges::all_of(
+               text,
+               [](char c) {
+                   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+                          c == '_';
+               });
 }
 
 // Semantic Versioning 2.0.0: three numbers, then maybe -prerelease and +build.

@@ -15,8 +15,8 @@ using Keys = std::span<const std::string_view>;
 constexpr const char* id_pattern = "^[a-z0-9._-]{1,95}$";
 
 void text(Writer& out, const char* pattern = nullptr) {
-    out.begin_object().key("type").value("string");
-    if (pattern) out.key("pattern").value(pattern);
+    out.begin_object().entry("type", "string");
+    if (pattern) out.entry("pattern", pattern);
     out.end_object();
 }
 
@@ -24,7 +24,7 @@ void text(Writer& out, const char* pattern = nullptr) {
 void texts(Writer& out, const char* pattern = nullptr) {
     out.begin_object().key("oneOf").begin_array();
     text(out, pattern);
-    out.begin_object().key("type").value("array").key("minItems").value(1).key("items");
+    out.begin_object().entry("type", "array").entry("minItems", 1).key("items");
     text(out, pattern);
     out.end_object().end_array().end_object();
 }
@@ -32,7 +32,7 @@ void texts(Writer& out, const char* pattern = nullptr) {
 // A map with these keys and no others, x- keys aside; `member` writes the schema of one key.
 template <class Member>
 void map(Writer& out, Keys allowed, Keys required, const Member& member) {
-    out.begin_object().key("type").value("object").key("additionalProperties").value(false);
+    out.begin_object().entry("type", "object").entry("additionalProperties", false);
     out.key("patternProperties").begin_object().key("^x-").begin_object().end_object().end_object();
     if (!required.empty()) {
         out.key("required").begin_array();
@@ -50,12 +50,12 @@ void map(Writer& out, Keys allowed, Keys required, const Member& member) {
 void provided(Writer& out, std::string_view interface, Keys allowed, Keys required) {
     map(out, allowed, required, [&](std::string_view key) {
         if (key == "interface") {
-            out.begin_object().key("const").value(interface).end_object();
+            out.begin_object().entry("const", interface).end_object();
         } else if (key == "id") {
             text(out, id_pattern);
         } else if (key == "priority") {
-            out.begin_object().key("type").value("integer").key("minimum").value(0).key("maximum").value(100);
-            out.key("default").value(default_priority).end_object();
+            out.begin_object().entry("type", "integer").entry("minimum", 0).entry("maximum", 100);
+            out.entry("default", default_priority).end_object();
         } else if (key == "description" || key == "device") {
             text(out);
         } else {
@@ -69,7 +69,7 @@ void provides(Writer& out) {
     constexpr std::string_view architecture[] = {"interface", "id", "architectures"};
     constexpr std::string_view kernels[] = {"interface", "id", "device"};
     constexpr std::string_view container[] = {"interface", "id"};
-    out.begin_object().key("type").value("array").key("minItems").value(1).key("items").begin_object();
+    out.begin_object().entry("type", "array").entry("minItems", 1).key("items").begin_object();
     out.key("oneOf").begin_array();
     provided(out, "scheme", keys::scheme, scheme);
     provided(out, "architecture", keys::architecture, architecture);
@@ -95,7 +95,7 @@ void library(Writer& out) {
 
 void member(Writer& out, std::string_view key) {
     if (key == "manifest") {
-        out.begin_object().key("const").value(keys::family).end_object();
+        out.begin_object().entry("const", keys::family).end_object();
     } else if (key == "plugin") {
         plugin(out);
     } else if (key == "library") {
@@ -116,8 +116,8 @@ void member(Writer& out, std::string_view key) {
 std::string manifest_schema() {
     constexpr std::string_view required[] = {"manifest", "plugin", "library", "abi", "provides"};
     Writer out(2);
-    out.begin_object().key("$schema").value("http://json-schema.org/draft-07/schema#");
-    out.key("title").value("Manifest of a Mortise plugin");
+    out.begin_object().entry("$schema", "http://json-schema.org/draft-07/schema#");
+    out.entry("title", "Manifest of a Mortise plugin");
     out.key("allOf").begin_array();
     map(out, keys::root, required, [&](std::string_view key) { member(out, key); });
     out.end_array().end_object();

@@ -27,7 +27,7 @@ Candidate read_candidate(const std::string& file, const Place& place, Seen& seen
     Candidate out;
     out.manifest.path = file;
     out.installed = place.installed;
-    struct stat facts {};
+    struct stat facts{};
     if (stat(file.c_str(), &facts) != 0)
         return refused(std::move(out),
                        Error(Problem{.code = Code::file_open, .what = std::strerror(errno), .file = file}));
@@ -69,20 +69,13 @@ void warn_of_path(Registry::Rep& rep) {
 
 std::string_view name(State state) {
     switch (state) {
-        case State::invalid:
-            return "invalid";
-        case State::disabled:
-            return "off";
-        case State::duplicate:
-            return "duplicate";
-        case State::shadowed:
-            return "shadowed";
-        case State::discovered:
-            return "available";
-        case State::ready:
-            return "ready";
-        case State::failed:
-            return "failed";
+        case State::invalid: return "invalid";
+        case State::disabled: return "off";
+        case State::duplicate: return "duplicate";
+        case State::shadowed: return "shadowed";
+        case State::discovered: return "available";
+        case State::ready: return "ready";
+        case State::failed: return "failed";
     }
     return "unknown";
 }

@@ -56,14 +56,10 @@ std::string missing_in(const mortise_container_v1& table) {
 
 std::string missing_of(Interface kind, const void* table) {
     switch (kind) {
-        case Interface::scheme:
-            return missing_in(*static_cast<const mortise_scheme_v1*>(table));
-        case Interface::architecture:
-            return missing_in(*static_cast<const mortise_architecture_v1*>(table));
-        case Interface::kernels:
-            return missing_in(*static_cast<const mortise_kernels_v1*>(table));
-        case Interface::container:
-            return missing_in(*static_cast<const mortise_container_v1*>(table));
+        case Interface::scheme: return missing_in(*static_cast<const mortise_scheme_v1*>(table));
+        case Interface::architecture: return missing_in(*static_cast<const mortise_architecture_v1*>(table));
+        case Interface::kernels: return missing_in(*static_cast<const mortise_kernels_v1*>(table));
+        case Interface::container: return missing_in(*static_cast<const mortise_container_v1*>(table));
     }
     return "interface";
 }

@@ -43,7 +43,7 @@ Result<std::vector<std::string>> check_trust(const std::string& path, const Opti
     const std::filesystem::path whole(path);
     for (std::filesystem::path at = whole;; at = at.parent_path()) {
         const bool folder = at != whole;
-        struct stat facts {};
+        struct stat facts{};
         if (stat(at.c_str(), &facts) != 0)
             return fail(Problem{.code = Code::file_open, .what = std::strerror(errno), .file = at.string()});
         if (writable_by_others(facts, folder))

@@ -40,7 +40,9 @@ class Attention final : public Kernel {
         return (keys + key_chunk) * task.rows * task.heads * 2;
     }
 
-    static CacheCoding coding_of(const sdk::CacheRow& rows) { return {rows.encoding, rows.scale, rows.zero, rows.bias}; }
+    static CacheCoding coding_of(const sdk::CacheRow& rows) {
+        return {rows.encoding, rows.scale, rows.zero, rows.bias};
+    }
     CacheCoding key_coding(const mortise_arguments& a, uint64_t head) const {
         return coding_of(sdk::key_rows(*a.cache, head, op_.head_dim));
     }
@@ -53,12 +55,16 @@ class Attention final : public Kernel {
         uint32_t sequence = 0;
         while (row >= batch.first_row[sequence + 1]) sequence++;
         const uint64_t position = static_cast<uint64_t>(batch.positions[row]), slots = a.cache->block_slots;
-        const uint32_t block = batch.block_tables[uint64_t{sequence} * batch.blocks_per_sequence + position / slots];
+        const uint32_t block =
+            batch.block_tables[uint64_t{sequence} * batch.blocks_per_sequence + position / slots];
         const uint64_t at = (block * op_.kv_heads + head) * slots + position % slots;
         const float* k = sdk::pointer<const float>(a.inputs[1]) + (row * op_.kv_heads + head) * op_.head_dim;
-        const float* v = sdk::pointer<const float>(a.inputs[2]) + (row * op_.kv_heads + head) * op_.v_head_dim;
-        backend_.to_cache(key_coding(a, head), op_.head_dim, k, sdk::pointer<void>(a.cache->k), at * op_.head_dim);
-        backend_.to_cache(value_coding(a, head), op_.v_head_dim, v, sdk::pointer<void>(a.cache->v), at * op_.v_head_dim);
+        const float* v =
+            sdk::pointer<const float>(a.inputs[2]) + (row * op_.kv_heads + head) * op_.v_head_dim;
+        backend_.to_cache(key_coding(a, head), op_.head_dim, k, sdk::pointer<void>(a.cache->k),
+                          at * op_.head_dim);
+        backend_.to_cache(value_coding(a, head), op_.v_head_dim, v, sdk::pointer<void>(a.cache->v),
+                          at * op_.v_head_dim);
     }
 
     // Effect: use(task) for all tasks in a fixed order.
@@ -71,7 +77,8 @@ class Attention final : public Kernel {
             const uint64_t heads = last - first == 1 ? 1 : group_ < query_rows ? group_ : query_rows;
             const uint64_t rows = query_rows / heads;
             for (uint64_t head = 0; head < op_.heads; head += heads) {
-                const uint64_t end = (head / group_ + 1) * group_, count = head + heads < end ? heads : end - head;
+                const uint64_t end = (head / group_ + 1) * group_,
+                               count = head + heads < end ? heads : end - head;
                 for (uint64_t row = first; row < last; row += rows) {
                     AttentionTask task = task_of(a, sequence, head, row);
                     task.heads = count;
@@ -112,7 +119,8 @@ void bid_attention(const mortise_problem& problem, const Backend& backend, morti
     if (op.heads == 0 || op.kv_heads == 0 || op.heads % op.kv_heads != 0) {
         return refuse(bid, "query heads are no multiple of key/value heads");
     }
-    if (op.head_dim == 0 || op.v_head_dim == 0 || op.head_dim > max_head_dim || op.v_head_dim > max_head_dim) {
+    if (op.head_dim == 0 || op.v_head_dim == 0 || op.head_dim > max_head_dim ||
+        op.v_head_dim > max_head_dim) {
         return refuse(bid, "head size outside 1 to 1024");
     }
     if (problem.cache_encoding == MORTISE_ENCODING_E2M1 ||

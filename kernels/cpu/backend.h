@@ -36,26 +36,26 @@ struct CacheCoding {
 
 // Query rows of one sequence against one key/value head.
 struct AttentionTask {
-    const float* q;        // row t, head h at q + t * q_stride + h * head_dim
-    float* out;            // likewise with v_head_dim
+    const float* q;  // row t, head h at q + t * q_stride + h * head_dim
+    float* out;      // likewise with v_head_dim
     uint64_t q_stride, out_stride;
     uint64_t rows, heads;  // query heads of this key/value head
     uint64_t head_dim, v_head_dim;
     uint64_t first_position;  // of row 0; row t stands at first_position + t
     uint64_t window;
     float scale, softcap;
-    const float* sinks;             // [heads] or null: a score without a value
-    const void *keys, *values;      // bases of the cache
-    CacheCoding key, value;         // of one encoding
+    const float* sinks;         // [heads] or null: a score without a value
+    const void *keys, *values;  // bases of the cache
+    CacheCoding key, value;     // of one encoding
     uint32_t block_slots;
-    const uint32_t* table;          // of this sequence
+    const uint32_t* table;  // of this sequence
     uint64_t kv_heads, kv_head;
-    float* scratch;                 // attention_scratch() floats of this thread
+    float* scratch;  // attention_scratch() floats of this thread
 };
 
-inline constexpr uint64_t gemv_rows = 4;      // most input rows of gemv
-inline constexpr uint64_t key_chunk = 64;     // keys that attention takes at a time
-inline constexpr uint64_t query_rows = 32;    // most rows * heads of one attention task
+inline constexpr uint64_t gemv_rows = 4;    // most input rows of gemv
+inline constexpr uint64_t key_chunk = 64;   // keys that attention takes at a time
+inline constexpr uint64_t query_rows = 32;  // most rows * heads of one attention task
 constexpr uint64_t attention_scratch(uint64_t head_dim, uint64_t v_head_dim) {
     const uint64_t v = (v_head_dim + 15) / 16 * 16;
     return key_chunk * (head_dim + v) + query_rows * (key_chunk + v + head_dim + 32);
@@ -83,8 +83,8 @@ struct Backend {
     void (*to_tiles)(const Inputs& inputs, uint64_t padded, uint64_t first, uint64_t last, uint16_t* tiles);
     void (*row)(const Packing& packing, const uint8_t* packed, uint64_t row, float* out);
 
-    void (*norm)(uint32_t style, uint64_t width, float eps, float weight_offset, const float* x, const float* weight,
-                 const float* bias, float* y);
+    void (*norm)(uint32_t style, uint64_t width, float eps, float weight_offset, const float* x,
+                 const float* weight, const float* bias, float* y);
     void (*turn)(uint32_t style, uint64_t pairs, uint64_t heads, uint64_t head_dim, const float* cosine,
                  const float* sine, const float* x, float* y);
     // Null: no faster than the library's functions.

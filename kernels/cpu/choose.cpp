@@ -35,7 +35,8 @@ void choose_kind(const mortise_spec& spec, Packing& out) {
 // How scales are kept: in 16 bits where they come from one field of elements that fit, unfolded.
 Kind scale_kind(const mortise_spec& spec) {
     const mortise_level& level = spec.levels[0];
-    const bool folded = spec.n_levels != 1 || level.divide || level.role == MORTISE_ROLE_NONE || spec.scale_addend != 0;
+    const bool folded =
+        spec.n_levels != 1 || level.divide || level.role == MORTISE_ROLE_NONE || spec.scale_addend != 0;
     const mortise_field* field = folded ? nullptr : sdk::find_field(spec, level.role);
     if (!field) return Kind::f32;
     const uint32_t dtype = field->n_dtypes == 1 ? field->dtypes[0] : 0;
@@ -45,7 +46,9 @@ Kind scale_kind(const mortise_spec& spec) {
         case MORTISE_ENCODING_E8M0:
         case MORTISE_ENCODING_E4M3: return Kind::bf16;
         case MORTISE_ENCODING_AS_DTYPE:
-            return dtype == MORTISE_DTYPE_F16 ? Kind::f16 : dtype == MORTISE_DTYPE_BF16 ? Kind::bf16 : Kind::f32;
+            return dtype == MORTISE_DTYPE_F16    ? Kind::f16
+                   : dtype == MORTISE_DTYPE_BF16 ? Kind::bf16
+                                                 : Kind::f32;
         default: return Kind::f32;
     }
 }
@@ -63,7 +66,8 @@ void choose_groups(const mortise_kernel_part& part, Packing& out) {
     const bool counts_from_centre = spec.encoding != MORTISE_ENCODING_UNSIGNED && spec.offset_kind == 0;
     out.has_scale = !sdk::is_plain(spec) || spec.n_levels > 0;
     out.has_zero = spec.offset_kind == 2 && out.kind == Kind::code4 && is_integer(spec.encoding);
-    out.has_offset = (spec.offset_kind >= 2 && !out.has_zero) || (out.kind == Kind::int8 && !counts_from_centre);
+    out.has_offset =
+        (spec.offset_kind >= 2 && !out.has_zero) || (out.kind == Kind::int8 && !counts_from_centre);
     out.groups = sdk::column_groups(part);
     if (out.groups == 1) return;
     out.group = part.column_group;
@@ -81,8 +85,10 @@ const char* choose_packing(const mortise_kernel_part& part, uint32_t activations
     choose_kind(spec, out);
     const bool cast = spec.has_cast && activations != MORTISE_ACTIVATIONS_EXACT;
     out.groups = 1;
-    if (cast || out.form == Form::decoded) choose_whole(spec, cast, out);
-    else choose_groups(part, out);
+    if (cast || out.form == Form::decoded)
+        choose_whole(spec, cast, out);
+    else
+        choose_groups(part, out);
     out.centre = is_integer(spec.encoding) ? static_cast<float>(1u << (spec.bits - 1)) : 0.0f;
     out.exact_bf16 = out.kind != Kind::f32 && out.kind != Kind::f16;
     out.rows = part.rows, out.columns = part.columns;

@@ -10,7 +10,8 @@ uint64_t up(uint64_t count, uint64_t unit) { return (count + unit - 1) / unit * 
 
 }  // namespace
 
-ColumnOrder order_columns(uint64_t columns, uint64_t groups, const std::function<uint64_t(uint64_t)>& group_of) {
+ColumnOrder order_columns(uint64_t columns, uint64_t groups,
+                          const std::function<uint64_t(uint64_t)>& group_of) {
     ColumnOrder order;
     order.starts.assign(groups + 1, 0);
     for (uint64_t k = 0; k < columns; k++) order.starts[group_of(k) + 1]++;

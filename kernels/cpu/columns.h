@@ -13,14 +13,16 @@ struct ColumnOrder {
     std::vector<uint32_t> starts;  // [groups + 1] first place of each group
 };
 
-// Effect: the columns of group 0 in their order, then those of group 1, ...; each group filled up to a multiple of
-// 8 places, all together to one of column_step. Requires: group_of(column) < groups.
-ColumnOrder order_columns(uint64_t columns, uint64_t groups, const std::function<uint64_t(uint64_t)>& group_of);
+// Effect: the columns of group 0 in their order, then those of group 1, ...; each group filled up to a
+// multiple of 8 places, all together to one of column_step. Requires: group_of(column) < groups.
+ColumnOrder order_columns(uint64_t columns, uint64_t groups,
+                          const std::function<uint64_t(uint64_t)>& group_of);
 
 // Effect: the most places that order_columns needs, whatever the groups are.
 uint64_t most_places(uint64_t columns, uint64_t groups);
 
-// Effect: one input row in packed order and padded. spare: [columns], for a row that lies where the result will.
+// Effect: one input row in packed order and padded. spare: [columns], for a row that lies where the result
+// will.
 void arrange(const Packing& packing, const float* x, float* out, float* spare);
 
 }  // namespace mortise::cpu

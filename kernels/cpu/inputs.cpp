@@ -31,20 +31,21 @@ GroupInputs::GroupInputs(const mortise_problem& problem, const Backend& backend,
     }
     factor_offset_ = lines(problem.max_rows * widest * sizeof(float));
     slot_bytes_ = factor_offset_ + lines(problem.max_rows * sizeof(float));
-    if (backend.bf16_inputs) tile_bytes_ = lines((problem.max_rows + 31) / 32 * 32 * widest * sizeof(uint16_t));
+    if (backend.bf16_inputs)
+        tile_bytes_ = lines((problem.max_rows + 31) / 32 * 32 * widest * sizeof(uint16_t));
     if (!owners_.empty()) spare_bytes_ = lines(problem.input_widths[0] * sizeof(float));
 }
 
-// Parts with the same rule and no arrays of their own read one prepared input. A part whose columns are moved has
-// an order of its own.
+// Parts with the same rule and no arrays of their own read one prepared input. A part whose columns are moved
+// has an order of its own.
 bool GroupInputs::same_input(uint32_t a, uint32_t b) const {
     if (parts_[a]->packing().moved || parts_[b]->packing().moved) return false;
     if (!prepares(a) && !prepares(b)) return true;
     if (prepares(a) != prepares(b)) return false;
     const auto own_arrays = [&](uint32_t part) {
         const mortise_spec& s = spec(part);
-        return s.rotation_block > 0 || sdk::find_field(s, MORTISE_ROLE_PRE_SCALE) || s.activation.dynamic == 0 ||
-               s.activation.second_level != 0;
+        return s.rotation_block > 0 || sdk::find_field(s, MORTISE_ROLE_PRE_SCALE) ||
+               s.activation.dynamic == 0 || s.activation.second_level != 0;
     };
     return !own_arrays(a) && !own_arrays(b) && sdk::same_activation(spec(a), spec(b));
 }
@@ -71,7 +72,9 @@ Inputs GroupInputs::slot_rows(const mortise_arguments& a, uint32_t index) const 
     return {sdk::pointer<const float>(a.inputs[0]), problem_.input_widths[0], a.rows};
 }
 
-Inputs GroupInputs::rows(const mortise_arguments& a, uint32_t part) const { return slot_rows(a, slots_[part]); }
+Inputs GroupInputs::rows(const mortise_arguments& a, uint32_t part) const {
+    return slot_rows(a, slots_[part]);
+}
 
 const uint16_t* GroupInputs::tiles(const mortise_arguments& a, uint32_t part) const {
     return backend_.bf16_inputs ? slot_tiles(a, slots_[part]) : nullptr;
@@ -107,9 +110,10 @@ void GroupInputs::make_tiles(const mortise_arguments& a, uint32_t index, sdk::Sh
     backend_.to_tiles(inputs, inputs.stride, rows.begin, rows.end, slot_tiles(a, index));
 }
 
-// Rows are prepared side by side, because some rules look at all of them, then moved apart from the last one on.
-void GroupInputs::fill(const mortise_arguments& a, const mortise_extras& extras, uint32_t index, sdk::Share rows,
-                       float* spare) const {
+// Rows are prepared side by side, because some rules look at all of them, then moved apart from the last one
+// on.
+void GroupInputs::fill(const mortise_arguments& a, const mortise_extras& extras, uint32_t index,
+                       sdk::Share rows, float* spare) const {
     const uint32_t part = owners_[index];
     const Packing& packing = parts_[part]->packing();
     const uint64_t count = rows.end - rows.begin, columns = packing.columns;
@@ -121,12 +125,15 @@ void GroupInputs::fill(const mortise_arguments& a, const mortise_extras& extras,
         x = out;
     }
     if (x != out || packing.order || packing.padded != columns) {
-        for (uint64_t row = count; row-- > 0;) arrange(packing, x + row * columns, out + row * packing.padded, spare);
+        for (uint64_t row = count; row-- > 0;)
+            arrange(packing, x + row * columns, out + row * packing.padded, spare);
     }
     if (splits_rows(part)) split(a, index, rows);
 }
 
-bool GroupInputs::splits_rows(uint32_t part) const { return splits_token_factor(spec(part), problem_.activations); }
+bool GroupInputs::splits_rows(uint32_t part) const {
+    return splits_token_factor(spec(part), problem_.activations);
+}
 
 void GroupInputs::split(const mortise_arguments& a, uint32_t index, sdk::Share rows) const {
     const uint64_t padded = parts_[owners_[index]]->packing().padded;

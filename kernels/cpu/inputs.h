@@ -1,6 +1,6 @@
-// The input of a linear group as its parts read it: prepared by the rules of their specs, in the order of their
-// packed columns, padded, and where the backend wants that, as bf16 tiles. All of it lies in the workspace.
-// Threads: prepare() by all of a team at once, the rest from anywhere.
+// The input of a linear group as its parts read it: prepared by the rules of their specs, in the order of
+// their packed columns, padded, and where the backend wants that, as bf16 tiles. All of it lies in the
+// workspace. Threads: prepare() by all of a team at once, the rest from anywhere.
 #pragma once
 
 #include <memory>
@@ -22,8 +22,8 @@ class GroupInputs {
     uint64_t bytes() const;  // at the start of the workspace, a multiple of 64
 
     // Effect: fills what rows() and tiles() give; ends with a barrier if there is anything to fill.
-    void prepare(const mortise_arguments& a, const mortise_team& team, const std::vector<mortise_extras>& extras,
-                 bool as_tiles) const;
+    void prepare(const mortise_arguments& a, const mortise_team& team,
+                 const std::vector<mortise_extras>& extras, bool as_tiles) const;
 
     Inputs rows(const mortise_arguments& a, uint32_t part) const;
     const uint16_t* tiles(const mortise_arguments& a, uint32_t part) const;
@@ -53,7 +53,7 @@ class GroupInputs {
     std::vector<uint32_t> slots_, owners_;  // slot of each part; the part that fills each slot
     bool raw_ = false;                      // some part reads the operator's own input
     uint64_t slot_bytes_ = 0, tile_bytes_ = 0, spare_bytes_ = 0;
-    uint64_t factor_offset_ = 0;            // within a slot
+    uint64_t factor_offset_ = 0;  // within a slot
 };
 
 }  // namespace mortise::cpu

@@ -47,7 +47,8 @@ const char* why_not_avx512() {
     if (const char* why = why_not_avx2()) return why;
     if (!system_saves(zmm)) return "the system does not save the 512-bit registers";
     const uint32_t b = cpuid(7).b;
-    if (!bit(b, 16) || !bit(b, 17) || !bit(b, 30) || !bit(b, 31)) return "the processor has no AVX-512 F, DQ, BW, VL";
+    if (!bit(b, 16) || !bit(b, 17) || !bit(b, 30) || !bit(b, 31))
+        return "the processor has no AVX-512 F, DQ, BW, VL";
     return nullptr;
 }
 
@@ -99,7 +100,8 @@ Choice choose() {
             const char* why = why_not(level);
             return {level, why ? std::string("MORTISE_CPU_ISA=") + wish + ": " + why : std::string()};
         }
-        return {Level::generic, std::string("MORTISE_CPU_ISA=") + wish + ": known are generic, avx2, avx512, amx"};
+        return {Level::generic,
+                std::string("MORTISE_CPU_ISA=") + wish + ": known are generic, avx2, avx512, amx"};
     }
     for (int i = level_count - 1; i > 0; i--) {
         if (!why_not(static_cast<Level>(i))) return {static_cast<Level>(i), {}};

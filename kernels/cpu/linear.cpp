@@ -29,7 +29,10 @@ Parts parts_of(const mortise_problem& problem) {
 class Linear final : public Kernel {
   public:
     Linear(const mortise_problem& problem, const Backend& backend)
-        : problem_(problem), backend_(backend), parts_(parts_of(problem)), inputs_(problem, backend, parts_),
+        : problem_(problem),
+          backend_(backend),
+          parts_(parts_of(problem)),
+          inputs_(problem, backend, parts_),
           extras_(problem.n_parts) {
         uint64_t sums = 0, widest = 0;
         low_rank_offset_ = inputs_.bytes();
@@ -42,7 +45,8 @@ class Linear final : public Kernel {
             scratch_bytes_ = std::max(scratch_bytes_, low_ranks_[i].scratch());
             scratch_offset_ += low_ranks_[i].workspace(problem.max_rows);
         }
-        scratch_bytes_ = lines(std::max({scratch_bytes_, sums, backend.gemm_scratch(std::min(widest, most_block))}));
+        scratch_bytes_ =
+            lines(std::max({scratch_bytes_, sums, backend.gemm_scratch(std::min(widest, most_block))}));
     }
 
     uint64_t workspace() const { return scratch_offset_ + problem_.threads * scratch_bytes_; }
@@ -116,8 +120,8 @@ class Linear final : public Kernel {
     }
 
     void add_low_rank(uint32_t part, const mortise_arguments& a, sdk::Share panels, uint32_t rank) const {
-        low_ranks_[part].add(a.rows, panels, low_rank_packed(a, part), low_rank_room(a, part), scratch(a, rank),
-                             sdk::pointer<float>(a.outputs[part]));
+        low_ranks_[part].add(a.rows, panels, low_rank_packed(a, part), low_rank_room(a, part),
+                             scratch(a, rank), sdk::pointer<float>(a.outputs[part]));
     }
 
     Product product(uint32_t part, const mortise_arguments& a, sdk::Share panels, uint32_t rank) const {
@@ -151,8 +155,10 @@ class Linear final : public Kernel {
             float* y = sdk::pointer<float>(a.outputs[0]) + i * columns;
             // A vocabulary split among ranks: rows of the others are theirs.
             const uint64_t row = static_cast<uint64_t>(a.batch->tokens[i]) - problem_.parts[0]->first_row;
-            if (row < packing(0).rows) backend_.row(packing(0), sdk::pointer<const uint8_t>(a.packed[0]), row, y);
-            else std::memset(y, 0, columns * sizeof(float));
+            if (row < packing(0).rows)
+                backend_.row(packing(0), sdk::pointer<const uint8_t>(a.packed[0]), row, y);
+            else
+                std::memset(y, 0, columns * sizeof(float));
         }
     }
 
@@ -172,7 +178,8 @@ const char* kind_name(Kind kind) {
 
 const char* why_not_group(const mortise_problem& problem) {
     if (problem.n_parts == 0) return "no parts";
-    if ((problem.kind == MORTISE_OP_EMBED || problem.gather) && problem.n_parts != 1) return "a table is one part";
+    if ((problem.kind == MORTISE_OP_EMBED || problem.gather) && problem.n_parts != 1)
+        return "a table is one part";
     for (uint32_t i = 0; i < problem.n_parts; i++) {
         Packing packing;
         if (problem.parts[i]->experts != 1) return "experts belong to moe";

@@ -61,15 +61,17 @@ void LowRank::shrink(uint64_t rows, const mortise_team& team, const uint8_t* pac
                      void* scratch) const {
     const auto panels = sdk::share(a_.panels, 1, team.rank, team.size);
     const Inputs x{reinterpret_cast<const float*>(workspace), a_.padded, rows};
-    backend_.gemm_f32({&a_, packed, panels.begin, panels.end, nullptr, inner(rows, workspace), b_.padded, block, scratch},
-                      x, nullptr);
+    backend_.gemm_f32(
+        {&a_, packed, panels.begin, panels.end, nullptr, inner(rows, workspace), b_.padded, block, scratch},
+        x, nullptr);
 }
 
 void LowRank::add(uint64_t rows, sdk::Share panels, const uint8_t* packed, uint8_t* workspace, void* scratch,
                   float* y) const {
     const Inputs u{inner(rows, workspace), b_.padded, rows};
-    backend_.gemm_f32({&b_, packed + bytes_of(a_), panels.begin, panels.end, nullptr, y, b_.rows, block, scratch, true},
-                      u, nullptr);
+    backend_.gemm_f32(
+        {&b_, packed + bytes_of(a_), panels.begin, panels.end, nullptr, y, b_.rows, block, scratch, true}, u,
+        nullptr);
 }
 
 }  // namespace mortise::cpu

@@ -1,5 +1,5 @@
-// The term that some parts add: y += (x * pre_scale) A^T B^T, in f32, with A and B packed behind the part's panels.
-// Threads: pack() alone; shrink() and add() by all of a team, with a barrier between them.
+// The term that some parts add: y += (x * pre_scale) A^T B^T, in f32, with A and B packed behind the part's
+// panels. Threads: pack() alone; shrink() and add() by all of a team, with a barrier between them.
 #pragma once
 
 #include "kernel.h"
@@ -19,11 +19,14 @@ class LowRank {
 
     void pack(const mortise_extras& extras, uint8_t* packed) const;
     // Effect: this thread's rows of x * pre_scale.
-    void scale(const mortise_arguments& a, const mortise_extras& extras, sdk::Share rows, uint8_t* workspace) const;
+    void scale(const mortise_arguments& a, const mortise_extras& extras, sdk::Share rows,
+               uint8_t* workspace) const;
     // Effect: this thread's share of u = x A^T.
-    void shrink(uint64_t rows, const mortise_team& team, const uint8_t* packed, uint8_t* workspace, void* scratch) const;
+    void shrink(uint64_t rows, const mortise_team& team, const uint8_t* packed, uint8_t* workspace,
+                void* scratch) const;
     // Effect: y += u B^T for the panels [first, last).
-    void add(uint64_t rows, sdk::Share panels, const uint8_t* packed, uint8_t* workspace, void* scratch, float* y) const;
+    void add(uint64_t rows, sdk::Share panels, const uint8_t* packed, uint8_t* workspace, void* scratch,
+             float* y) const;
 
   private:
     float* inner(uint64_t rows, uint8_t* workspace) const;

@@ -11,7 +11,8 @@ constexpr uint32_t max_pairs = 512;
 
 class Norm final : public Kernel {
   public:
-    Norm(const mortise_problem& problem, const Backend& backend) : op_(sdk::norm_op(problem)), backend_(backend) {}
+    Norm(const mortise_problem& problem, const Backend& backend)
+        : op_(sdk::norm_op(problem)), backend_(backend) {}
 
     void run(const mortise_arguments& a, const mortise_team& team) override {
         const uint32_t given = MORTISE_HAS(&a, mortise_arguments, n_weights) ? a.n_weights : 2;
@@ -19,7 +20,8 @@ class Norm final : public Kernel {
         const float* bias = given > 1 ? sdk::pointer<const float>(a.weights[1]) : nullptr;
         const auto blocks = sdk::share(a.rows * (op_.total / op_.width), 1, team.rank, team.size);
         for (uint64_t i = blocks.begin; i < blocks.end; i++) {
-            backend_.norm(op_.style, op_.width, static_cast<float>(op_.eps), static_cast<float>(op_.weight_offset),
+            backend_.norm(op_.style, op_.width, static_cast<float>(op_.eps),
+                          static_cast<float>(op_.weight_offset),
                           sdk::pointer<const float>(a.inputs[0]) + i * op_.width, weight, bias,
                           sdk::pointer<float>(a.outputs[0]) + i * op_.width);
         }
@@ -32,7 +34,8 @@ class Norm final : public Kernel {
 
 class Rope final : public Kernel {
   public:
-    Rope(const mortise_problem& problem, const Backend& backend) : op_(sdk::rope_op(problem)), backend_(backend) {}
+    Rope(const mortise_problem& problem, const Backend& backend)
+        : op_(sdk::rope_op(problem)), backend_(backend) {}
 
     void run(const mortise_arguments& a, const mortise_team& team) override {
         const mortise_batch& batch = *a.batch;
@@ -52,7 +55,8 @@ class Rope final : public Kernel {
   private:
     void angles(int32_t position, uint64_t length, float* cosine, float* sine) const {
         if (!backend_.cos_sin) {
-            for (uint32_t i = 0; i < op_.pairs; i++) sdk::rope_turn(op_, i, position, length, &cosine[i], &sine[i]);
+            for (uint32_t i = 0; i < op_.pairs; i++)
+                sdk::rope_turn(op_, i, position, length, &cosine[i], &sine[i]);
             return;
         }
         alignas(64) float angle[max_pairs];
@@ -69,8 +73,11 @@ class Rope final : public Kernel {
 class Elementwise final : public Kernel {
   public:
     Elementwise(const mortise_problem& problem, const Backend& backend)
-        : kind_(problem.kind), width_(problem.output_widths[0]), act_(sdk::act_op(problem)),
-          factor_(static_cast<float>(sdk::real_attr(problem, MORTISE_ATTR_FACTOR, 1.0))), backend_(backend) {}
+        : kind_(problem.kind),
+          width_(problem.output_widths[0]),
+          act_(sdk::act_op(problem)),
+          factor_(static_cast<float>(sdk::real_attr(problem, MORTISE_ATTR_FACTOR, 1.0))),
+          backend_(backend) {}
 
     void run(const mortise_arguments& arguments, const mortise_team& team) override {
         const auto part = sdk::share(arguments.rows * width_, 16, team.rank, team.size);
@@ -126,7 +133,9 @@ const char* why_not_elementwise(const mortise_problem& problem) {
 
 void bid_operator(const mortise_problem& problem, const Backend& backend, mortise_bid& bid) {
     const bool norm = problem.kind == MORTISE_OP_NORM, rope = problem.kind == MORTISE_OP_ROPE;
-    const char* why = norm ? why_not_norm(problem) : rope ? why_not_rope(problem) : why_not_elementwise(problem);
+    const char* why = norm   ? why_not_norm(problem)
+                      : rope ? why_not_rope(problem)
+                             : why_not_elementwise(problem);
     if (why) return refuse(bid, why);
     accept(bid, backend, norm ? "norm" : rope ? "rope" : "elementwise", "f32");
 }

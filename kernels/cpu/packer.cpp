@@ -104,8 +104,9 @@ mortise_status PackedPart::check_arrays(const mortise_tile& tile) const {
     if ((tile.scale || tile.zero || tile.addend) && tile.groups != packing_.groups) {
         return fail(MORTISE_INTERNAL, "a tile has another number of column groups than its part");
     }
-    if ((tile.group_of_column && !packing_.moved && packing_.groups > 1) || (tile.scale && !packing_.has_scale) ||
-        (tile.zero && !packing_.shifted()) || (tile.addend && !packing_.has_offset)) {
+    if ((tile.group_of_column && !packing_.moved && packing_.groups > 1) ||
+        (tile.scale && !packing_.has_scale) || (tile.zero && !packing_.shifted()) ||
+        (tile.addend && !packing_.has_offset)) {
         return fail(MORTISE_INTERNAL, "a tile carries an array that its part did not announce");
     }
     const uint64_t zeros = packing_.has_zero && tile.zero ? tile.rows * tile.groups : 0;

@@ -16,8 +16,8 @@ constexpr bool is_integer(uint32_t encoding) {
            encoding == MORTISE_ENCODING_TWOS;
 }
 
-// Effect: the packing of a part (of one of its experts), as far as it is known without a tile; returns null, or
-// why there is none. activations: weights are cast only where inputs may be quantized.
+// Effect: the packing of a part (of one of its experts), as far as it is known without a tile; returns null,
+// or why there is none. activations: weights are cast only where inputs may be quantized.
 const char* choose_packing(const mortise_kernel_part& part, uint32_t activations, Packing& out);
 
 // Effect: what is unusual about it, for the plan; "" if nothing.

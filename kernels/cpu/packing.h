@@ -3,11 +3,11 @@
 // Output rows go in panels of 16, one row per lane. A panel is a run of records, one per column group:
 //   codes of the group's columns | 16 f32 scales | 16 f32 offsets
 // (scales unless the part is plain, offsets where addends, or zero points of 8-bit integers, vary). The first
-// record is shorter by `phase` columns, the last one padded to `padded` columns. Behind the records lie scales of 16
-// bits, where those hold them exactly: 16 of them per group, padded to 64 bytes; then, where the zero points of code4
-// vary, 16 bytes of them per group, padded to 64. Where groups are no runs of columns, or
-// do not fall on multiples of 8, the columns are moved: each group takes whole eights of places, `order` says
-// which column lies in which place. Per 16 rows the codes are
+// record is shorter by `phase` columns, the last one padded to `padded` columns. Behind the records lie
+// scales of 16 bits, where those hold them exactly: 16 of them per group, padded to 64 bytes; then, where the
+// zero points of code4 vary, 16 bytes of them per group, padded to 64. Where groups are no runs of columns,
+// or do not fall on multiples of 8, the columns are moved: each group takes whole eights of places, `order`
+// says which column lies in which place. Per 16 rows the codes are
 //   f32   [column][16] f32                     f16  [column][16] f16
 //   bf16  [column / 2][16][2] bf16             int8 [column / 4][16][4] signed bytes
 //   e4m3  [column / 4][2][16][2] bytes: columns (0, 1) of all rows, then (2, 3)
@@ -28,7 +28,10 @@ enum class Kind : uint32_t { f32, f16, bf16, int8, e4m3, code4 };
 
 // Bits of one code.
 constexpr uint32_t code_bits(Kind kind) {
-    return kind == Kind::f32 ? 32 : kind == Kind::f16 || kind == Kind::bf16 ? 16 : kind == Kind::code4 ? 4 : 8;
+    return kind == Kind::f32                         ? 32
+           : kind == Kind::f16 || kind == Kind::bf16 ? 16
+           : kind == Kind::code4                     ? 4
+                                                     : 8;
 }
 
 // How the codes of a tile become those of the packing.
@@ -57,9 +60,15 @@ struct Packing {
 
     constexpr uint64_t column_bytes() const { return panel_rows * code_bits(kind) / 8; }
     constexpr bool scales_apart() const { return has_scale && scale_as != Kind::f32; }
-    constexpr uint64_t scale_floats() const { return has_scale && !scales_apart() ? panel_rows : 0; }  // in a record
-    constexpr uint64_t tail_bytes() const { return (scale_floats() + has_offset * panel_rows) * sizeof(float); }
-    constexpr uint64_t scale_bytes() const { return scales_apart() ? (groups * panel_rows * 2 + 63) / 64 * 64 : 0; }
+    constexpr uint64_t scale_floats() const {
+        return has_scale && !scales_apart() ? panel_rows : 0;
+    }  // in a record
+    constexpr uint64_t tail_bytes() const {
+        return (scale_floats() + has_offset * panel_rows) * sizeof(float);
+    }
+    constexpr uint64_t scale_bytes() const {
+        return scales_apart() ? (groups * panel_rows * 2 + 63) / 64 * 64 : 0;
+    }
     constexpr uint64_t zero_bytes() const { return has_zero ? (groups * panel_rows + 63) / 64 * 64 : 0; }
     // Offsets of what lies behind the records.
     constexpr uint64_t scales() const { return padded * column_bytes() + groups * tail_bytes(); }

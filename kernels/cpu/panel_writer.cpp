@@ -12,9 +12,7 @@
 namespace mortise::cpu {
 namespace {
 
-uint64_t element_bytes(const Packing& packing) {
-    return std::max<uint64_t>(1, code_bits(packing.kind) / 8);
-}
+uint64_t element_bytes(const Packing& packing) { return std::max<uint64_t>(1, code_bits(packing.kind) / 8); }
 
 // A number that e4m3 holds, as its bits: f16 has the same fields with a larger bias and longer mantissa.
 uint8_t e4m3_bits(float value) {
@@ -149,7 +147,8 @@ bool PanelWriter::write_tail(uint64_t row, uint64_t lane, uint64_t g, bool poiso
     if (!packing_.has_scale && !packing_.shifted()) return true;
     const bool whole = packing_.form == Form::cast;
     const uint64_t entry = (row + lane) * tile_.groups + g;
-    float* tail = reinterpret_cast<float*>(panel + packing_.end(g) * packing_.column_bytes() + g * packing_.tail_bytes());
+    float* tail = reinterpret_cast<float*>(panel + packing_.end(g) * packing_.column_bytes() +
+                                           g * packing_.tail_bytes());
     float scale = whole ? *tile_.cast_scale : tile_.scale ? tile_.scale[entry] : 1.0f;
     const float zero = tile_.zero ? tile_.zero[entry] : tile_.zero_constant;
     if (packing_.has_zero) panel[packing_.zeros() + g * panel_rows + lane] = static_cast<uint8_t>(zero);

@@ -36,8 +36,8 @@ Memory fresh(uint64_t bytes) {
 
 }  // namespace
 
-mortise_status probe(const Backend& backend, uint32_t kind, uint32_t, uint32_t, double seconds, double* per_second,
-                     char* name) {
+mortise_status probe(const Backend& backend, uint32_t kind, uint32_t, uint32_t, double seconds,
+                     double* per_second, char* name) {
     const bool reads = kind == MORTISE_PROBE_READ;
     if (!reads && kind != MORTISE_PROBE_MATRIX) return fail(MORTISE_UNSUPPORTED, "no such probe");
     std::snprintf(name, 64, "%s", reads ? "memory read, 8 prefetched streams a thread" : backend.matrix_name);

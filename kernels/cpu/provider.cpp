@@ -60,14 +60,17 @@ mortise_status alloc(const mortise_device*, uint64_t bytes, uint64_t alignment, 
     uint64_t unit = alignment < line ? line : alignment;
     if (bytes >= huge_page && unit < huge_page) unit = huge_page;
     void* memory = nullptr;
-    if (posix_memalign(&memory, unit, bytes == 0 ? line : bytes) != 0) return fail(MORTISE_NO_MEMORY, "out of memory");
+    if (posix_memalign(&memory, unit, bytes == 0 ? line : bytes) != 0)
+        return fail(MORTISE_NO_MEMORY, "out of memory");
     // Whole huge pages only: a last one half used would count as used.
     if (unit >= huge_page) madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);
     *base = reinterpret_cast<uintptr_t>(memory);
     return MORTISE_OK;
 }
 
-void release(const mortise_device*, uint64_t base) { std::free(reinterpret_cast<void*>(static_cast<uintptr_t>(base))); }
+void release(const mortise_device*, uint64_t base) {
+    std::free(reinterpret_cast<void*>(static_cast<uintptr_t>(base)));
+}
 
 mortise_status bid_at(const mortise_problem& problem, const Backend& backend, mortise_bid& out) {
     out.row_tile = 0;
@@ -95,7 +98,8 @@ mortise_status bid_at(const mortise_problem& problem, const Backend& backend, mo
 }
 
 uint64_t packed_bytes(const mortise_problem* problem, uint32_t part) {
-    return problem->kind == MORTISE_OP_MOE ? packed_bytes_moe(*problem, part) : packed_bytes_linear(*problem, part);
+    return problem->kind == MORTISE_OP_MOE ? packed_bytes_moe(*problem, part)
+                                           : packed_bytes_linear(*problem, part);
 }
 
 Kernel* make_at(const mortise_problem& problem, const Backend& backend) {
@@ -133,7 +137,8 @@ mortise_status pack(mortise_kernel* kernel, uint32_t part, const mortise_tile* t
     }
 }
 
-mortise_status seal(mortise_kernel* kernel, uint32_t part, const mortise_extras* extras, mortise_address packed) {
+mortise_status seal(mortise_kernel* kernel, uint32_t part, const mortise_extras* extras,
+                    mortise_address packed) {
     return behind(kernel)->seal(part, *extras, packed);
 }
 
@@ -162,8 +167,8 @@ struct At {
     static mortise_status create(const mortise_problem* problem, mortise_kernel** out) {
         return create_at(*problem, backend_of(V), out);
     }
-    static mortise_status probe(uint32_t kind, uint32_t rank, uint32_t size, double seconds, double* per_second,
-                                char* name) {
+    static mortise_status probe(uint32_t kind, uint32_t rank, uint32_t size, double seconds,
+                                double* per_second, char* name) {
         return cpu::probe(backend_of(V), kind, rank, size, seconds, per_second, name);
     }
 };

@@ -20,7 +20,8 @@ class Attention final : public Kernel {
     void run(const mortise_arguments& arguments, const mortise_team& team) override {
         const mortise_batch& batch = *arguments.batch;
         const auto keys = sdk::share(arguments.rows * op_.kv_heads, 1, team.rank, team.size);
-        for (uint64_t i = keys.begin; i < keys.end; i++) remember(arguments, i / op_.kv_heads, i % op_.kv_heads);
+        for (uint64_t i = keys.begin; i < keys.end; i++)
+            remember(arguments, i / op_.kv_heads, i % op_.kv_heads);
         team.barrier(team.context);
         const auto part = sdk::share(arguments.rows * op_.heads, 1, team.rank, team.size);
         uint32_t sequence = 0;
@@ -49,7 +50,8 @@ class Attention final : public Kernel {
         const uint64_t position = static_cast<uint64_t>(a.batch->positions[row]);
         const uint64_t at = slot(a, sequence_of(*a.batch, row), position, head);
         const float* k = sdk::pointer<const float>(a.inputs[1]) + (row * op_.kv_heads + head) * op_.head_dim;
-        const float* v = sdk::pointer<const float>(a.inputs[2]) + (row * op_.kv_heads + head) * op_.v_head_dim;
+        const float* v =
+            sdk::pointer<const float>(a.inputs[2]) + (row * op_.kv_heads + head) * op_.v_head_dim;
         const sdk::CacheRow keys = sdk::key_rows(*a.cache, head, op_.head_dim);
         const sdk::CacheRow values = sdk::value_rows(*a.cache, head, op_.v_head_dim);
         keys.write(k, sdk::pointer<uint8_t>(a.cache->k) + at * keys.bytes());
@@ -86,7 +88,8 @@ class Attention final : public Kernel {
         float q[max_head_dim], key[max_head_dim], value[max_head_dim];
         take_query(a, row, head, q);
         double sum = op_.sinks ? 1 : 0;
-        double largest = op_.sinks ? sdk::pointer<const float>(a.weights[0])[head] : -std::numeric_limits<double>::infinity();
+        double largest = op_.sinks ? sdk::pointer<const float>(a.weights[0])[head]
+                                   : -std::numeric_limits<double>::infinity();
         double out[max_head_dim] = {};
         for (uint64_t p = first; p <= position; p++) {
             const uint64_t at = slot(a, sequence, p, kv_head);
@@ -117,7 +120,8 @@ void bid_attention(const mortise_problem& problem, mortise_bid& bid) {
     if (op.heads == 0 || op.kv_heads == 0 || op.heads % op.kv_heads != 0) {
         return answer(bid, "", "query heads are no multiple of key/value heads");
     }
-    if (op.head_dim == 0 || op.v_head_dim == 0 || op.head_dim > max_head_dim || op.v_head_dim > max_head_dim) {
+    if (op.head_dim == 0 || op.v_head_dim == 0 || op.head_dim > max_head_dim ||
+        op.v_head_dim > max_head_dim) {
         return answer(bid, "", "head size outside 1 to 1024");
     }
     if (!sdk::cache_rows_known(problem.cache_encoding, op.head_dim, op.v_head_dim)) {

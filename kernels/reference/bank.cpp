@@ -38,7 +38,8 @@ Bank::Bank(const mortise_kernel_part& part) : part_(&part), groups_(sdk::column_
     zero_ = reserve(bytes_, rows * groups_ * 4, spec.offset_kind == 2);
     addend_ = reserve(bytes_, rows * groups_ * 4, spec.offset_kind == 3);
     map_ = reserve(bytes_, part.experts * part.columns * 4, part.indexed != 0);
-    table_ = reserve(bytes_, sizeof(float) << (spec.bits > 8 ? 8 : spec.bits), spec.encoding == MORTISE_ENCODING_LOOKUP);
+    table_ = reserve(bytes_, sizeof(float) << (spec.bits > 8 ? 8 : spec.bits),
+                     spec.encoding == MORTISE_ENCODING_LOOKUP);
     cast_ = reserve(bytes_, sizeof(float), spec.has_cast != 0);
 }
 
@@ -51,8 +52,9 @@ mortise_status Bank::store(const mortise_tile& tile, uint8_t* packed) {
     }
     if (tile.groups > groups_) return fail(MORTISE_INTERNAL, "a tile has more column groups than its part");
     const float* cast = MORTISE_HAS(&tile, mortise_tile, cast_scale) ? tile.cast_scale : nullptr;
-    if ((tile.scale && scale_ == absent) || (tile.zero && zero_ == absent) || (tile.addend && addend_ == absent) ||
-        (tile.group_of_column && map_ == absent) || (tile.table && table_ == absent) || (cast && cast_ == absent)) {
+    if ((tile.scale && scale_ == absent) || (tile.zero && zero_ == absent) ||
+        (tile.addend && addend_ == absent) || (tile.group_of_column && map_ == absent) ||
+        (tile.table && table_ == absent) || (cast && cast_ == absent)) {
         return fail(MORTISE_INTERNAL, "a tile carries an array that its part did not announce");
     }
     const uint64_t first = tile.expert * part_->rows + tile.row;
@@ -63,7 +65,8 @@ mortise_status Bank::store(const mortise_tile& tile, uint8_t* packed) {
     copy(packed, addend_, first * groups_, tile.addend, tile.rows * tile.groups);
     if (tile.row != 0) return MORTISE_OK;  // the rest is common to all rows of an expert
     if (tile.group_of_column) {
-        std::memcpy(packed + map_ + tile.expert * part_->columns * 4, tile.group_of_column, part_->columns * 4);
+        std::memcpy(packed + map_ + tile.expert * part_->columns * 4, tile.group_of_column,
+                    part_->columns * 4);
     }
     if (tile.expert != 0) return MORTISE_OK;
     copy(packed, table_, 0, tile.table, uint64_t{1} << part_->spec->bits);

@@ -26,7 +26,7 @@ class Bank {
     const mortise_kernel_part* part_;
     uint64_t element_ = 1, groups_ = 1;  // bytes of a code or plain weight; column groups
     uint64_t scale_ = 0, zero_ = 0, addend_ = 0, map_ = 0, table_ = 0, cast_ = 0, bytes_ = 0;  // offsets
-    mortise_tile shape_{};               // what all tiles have in common, from the first one
+    mortise_tile shape_{};  // what all tiles have in common, from the first one
 };
 
 }  // namespace mortise::reference

@@ -69,8 +69,8 @@ class Linear final : public Kernel {
             const sdk::Share all{0, team.rank == 0 ? a.rows : 0};
             const auto rows = together ? all : sdk::share(a.rows, 1, team.rank, team.size);
             if (rows.begin == rows.end) continue;
-            sdk::host().prepare_input(&spec(part), &extras_[part], problem_.activations, rows.end - rows.begin,
-                                      columns, x + rows.begin * columns,
+            sdk::host().prepare_input(&spec(part), &extras_[part], problem_.activations,
+                                      rows.end - rows.begin, columns, x + rows.begin * columns,
                                       prepared(a, part) + rows.begin * columns);
         }
         if (any) team.barrier(team.context);
@@ -139,7 +139,8 @@ void bid_linear(const mortise_problem& problem, mortise_bid& bid) {
         columns = problem.parts[i]->columns > columns ? problem.parts[i]->columns : columns;
     }
     answer(bid, embeds ? "reference table" : "reference linear");
-    bid.workspace = (problem.n_parts * problem.max_rows + problem.threads * decoded_rows) * columns * sizeof(float);
+    bid.workspace =
+        (problem.n_parts * problem.max_rows + problem.threads * decoded_rows) * columns * sizeof(float);
 }
 
 uint64_t packed_bytes_linear(const mortise_kernel_part& part) { return Bank(part).bytes(); }

@@ -15,8 +15,8 @@ namespace {
 
 enum Role : uint32_t { gate = 0, up = 1, down = 2, roles = 3 };
 
-// Places in the workspace, in floats. A seat is one (input row, choice); one of an expert of another bank is no
-// member's.
+// Places in the workspace, in floats. A seat is one (input row, choice); one of an expert of another bank is
+// no member's.
 struct Plan {
     uint64_t width, inner, seats;
     uint64_t experts, weights, hidden, threads, per_thread, total;
@@ -67,7 +67,9 @@ class Moe final : public Kernel {
     }
 
   private:
-    float* room(const mortise_arguments& a, uint64_t offset) const { return sdk::pointer<float>(a.workspace) + offset; }
+    float* room(const mortise_arguments& a, uint64_t offset) const {
+        return sdk::pointer<float>(a.workspace) + offset;
+    }
     float* own(const mortise_arguments& a, const mortise_team& team) const {
         return room(a, plan_.threads + team.rank * plan_.per_thread);
     }
@@ -85,7 +87,8 @@ class Moe final : public Kernel {
             double weights[sdk::most_chosen] = {};
             sdk::route(op_, sdk::pointer<const float>(a.inputs[1]) + t * op_.experts, chosen, weights);
             for (uint64_t k = 0; k < op_.top_k; k++) {
-                room(a, plan_.experts)[t * op_.top_k + k] = static_cast<float>(sdk::member_of(op_, chosen[k]));
+                room(a, plan_.experts)[t * op_.top_k + k] =
+                    static_cast<float>(sdk::member_of(op_, chosen[k]));
                 room(a, plan_.weights)[t * op_.top_k + k] = static_cast<float>(weights[k]);
             }
         }
@@ -117,17 +120,19 @@ class Moe final : public Kernel {
                 if (!seated(a, seat, expert)) continue;
                 if (!decoded) {
                     banks_[gate].decode(packed(a, gate), expert, row, count, weights);
-                    banks_[up].decode(packed(a, up), expert, row, count, weights + decoded_rows * plan_.width);
+                    banks_[up].decode(packed(a, up), expert, row, count,
+                                      weights + decoded_rows * plan_.width);
                     decoded = true;
                 }
                 const float* x = sdk::pointer<const float>(a.inputs[0]) + seat / op_.top_k * plan_.width;
                 float gates[decoded_rows], ups[decoded_rows];
                 dots(weights, count, plan_.width, prepared(gate, expert, x, scratch), gates);
-                dots(weights + decoded_rows * plan_.width, count, plan_.width, prepared(up, expert, x, scratch), ups);
+                dots(weights + decoded_rows * plan_.width, count, plan_.width,
+                     prepared(up, expert, x, scratch), ups);
                 float* hidden = room(a, plan_.hidden) + seat * plan_.inner + row;
                 for (uint64_t i = 0; i < count; i++) {
-                    hidden[i] = static_cast<float>(sdk::activate_pair(op_.act, gates[i] + bias(gate, expert, row + i),
-                                                                      ups[i] + bias(up, expert, row + i)));
+                    hidden[i] = static_cast<float>(sdk::activate_pair(
+                        op_.act, gates[i] + bias(gate, expert, row + i), ups[i] + bias(up, expert, row + i)));
                 }
             }
         }
@@ -150,7 +155,8 @@ class Moe final : public Kernel {
                 dots(weights, count, plan_.inner, prepared(down, expert, hidden, scratch), products);
                 float* y = sdk::pointer<float>(a.outputs[0]) + seat / op_.top_k * plan_.width + row;
                 const float share = room(a, plan_.weights)[seat];
-                for (uint64_t i = 0; i < count; i++) y[i] += share * (products[i] + bias(down, expert, row + i));
+                for (uint64_t i = 0; i < count; i++)
+                    y[i] += share * (products[i] + bias(down, expert, row + i));
             }
         }
     }

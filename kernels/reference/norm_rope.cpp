@@ -15,7 +15,8 @@ class Norm final : public Kernel {
     explicit Norm(const mortise_problem& problem) : op_(sdk::norm_op(problem)) {}
 
     void run(const mortise_arguments& arguments, const mortise_team& team) override {
-        const uint32_t given = MORTISE_HAS(&arguments, mortise_arguments, n_weights) ? arguments.n_weights : 2;
+        const uint32_t given =
+            MORTISE_HAS(&arguments, mortise_arguments, n_weights) ? arguments.n_weights : 2;
         const float* weight = given > 0 ? sdk::pointer<const float>(arguments.weights[0]) : nullptr;
         const float* bias = given > 1 ? sdk::pointer<const float>(arguments.weights[1]) : nullptr;
         const uint64_t blocks = op_.total / op_.width;
@@ -66,7 +67,8 @@ class Rope final : public Kernel {
   private:
     void turn(int32_t position, uint64_t length, const float* x, float* y) const {
         float cosine[max_pairs], sine[max_pairs];
-        for (uint32_t i = 0; i < op_.pairs; i++) sdk::rope_turn(op_, i, position, length, &cosine[i], &sine[i]);
+        for (uint32_t i = 0; i < op_.pairs; i++)
+            sdk::rope_turn(op_, i, position, length, &cosine[i], &sine[i]);
         const bool half = op_.style == MORTISE_STYLE_HALF;
         const uint32_t step = half ? 1 : 2, apart = half ? op_.pairs : 1;
         for (uint64_t head = 0; head < op_.heads; head++, x += op_.head_dim, y += op_.head_dim) {

@@ -51,7 +51,9 @@ mortise_status alloc(const mortise_device*, uint64_t bytes, uint64_t alignment, 
     return MORTISE_OK;
 }
 
-void release(const mortise_device*, uint64_t base) { std::free(reinterpret_cast<void*>(static_cast<uintptr_t>(base))); }
+void release(const mortise_device*, uint64_t base) {
+    std::free(reinterpret_cast<void*>(static_cast<uintptr_t>(base)));
+}
 
 mortise_status bid(const mortise_problem* problem, mortise_bid* out) {
     out->row_tile = 0;
@@ -116,7 +118,8 @@ mortise_status pack(mortise_kernel* kernel, uint32_t part, const mortise_tile* t
     return behind(kernel)->pack(part, *tile, packed);
 }
 
-mortise_status seal(mortise_kernel* kernel, uint32_t part, const mortise_extras* extras, mortise_address packed) {
+mortise_status seal(mortise_kernel* kernel, uint32_t part, const mortise_extras* extras,
+                    mortise_address packed) {
     return behind(kernel)->seal(part, *extras, packed);
 }
 

@@ -75,12 +75,9 @@ std::string dtype_of(const File& file) {
     // Blocks have no dtype of their own: bfloat16 holds whatever a model was trained with.
     const Tensor* table = file.tensor("token_embd.weight");
     switch (table ? table->type->dtype : uint32_t{MORTISE_DTYPE_U8}) {
-        case MORTISE_DTYPE_F32:
-            return "float32";
-        case MORTISE_DTYPE_F16:
-            return "float16";
-        default:
-            return "bfloat16";
+        case MORTISE_DTYPE_F32: return "float32";
+        case MORTISE_DTYPE_F16: return "float16";
+        default: return "bfloat16";
     }
 }
 

@@ -53,18 +53,12 @@ class MetadataReader {
 
     Value value(std::string_view key, uint32_t type) {
         switch (type) {
-            case boolean:
-                return {flag(key)};
-            case f32:
-                return {in_.number<float>(quoted(key))};
-            case f64:
-                return {in_.number<double>(quoted(key))};
-            case text:
-                return {string(key)};
-            case array:
-                return list(key);
-            default:
-                return {integer(key, type)};
+            case boolean: return {flag(key)};
+            case f32: return {in_.number<float>(quoted(key))};
+            case f64: return {in_.number<double>(quoted(key))};
+            case text: return {string(key)};
+            case array: return list(key);
+            default: return {integer(key, type)};
         }
     }
 
@@ -72,28 +66,20 @@ class MetadataReader {
     int64_t integer(std::string_view key, uint32_t type) {
         const std::string what = quoted(key);
         switch (type) {
-            case u8:
-                return in_.number<uint8_t>(what);
-            case i8:
-                return in_.number<int8_t>(what);
-            case u16:
-                return in_.number<uint16_t>(what);
-            case i16:
-                return in_.number<int16_t>(what);
-            case u32:
-                return in_.number<uint32_t>(what);
-            case i32:
-                return in_.number<int32_t>(what);
-            case i64:
-                return in_.number<int64_t>(what);
+            case u8: return in_.number<uint8_t>(what);
+            case i8: return in_.number<int8_t>(what);
+            case u16: return in_.number<uint16_t>(what);
+            case i16: return in_.number<int16_t>(what);
+            case u32: return in_.number<uint32_t>(what);
+            case i32: return in_.number<int32_t>(what);
+            case i64: return in_.number<int64_t>(what);
             case u64: {
                 const auto wide = in_.number<uint64_t>(what);
                 if (wide <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
                     return static_cast<int64_t>(wide);
                 refuse(key, "number out of range", "below 2^63", std::to_string(wide));
             }
-            default:
-                refuse(key, "unknown type of value", "0 to 12", std::to_string(type));
+            default: refuse(key, "unknown type of value", "0 to 12", std::to_string(type));
         }
     }
     bool flag(std::string_view key) {

@@ -22,4 +22,5 @@ void build(Builder& b) {
 
 }  // namespace
 
-MORTISE_PLUGIN("org.mortise.llama", "0.1.0", architecture_entry<build>("llama", {"LlamaForCausalLM"}, {"llama"}))
+MORTISE_PLUGIN("org.mortise.llama", "0.1.0",
+               architecture_entry<build>("llama", {"LlamaForCausalLM"}, {"llama"}))

@@ -19,4 +19,5 @@ void build(Builder& b) {
 
 }  // namespace
 
-MORTISE_PLUGIN("org.mortise.qwen2", "0.1.0", architecture_entry<build>("qwen2", {"Qwen2ForCausalLM"}, {"qwen2"}))
+MORTISE_PLUGIN("org.mortise.qwen2", "0.1.0",
+               architecture_entry<build>("qwen2", {"Qwen2ForCausalLM"}, {"qwen2"}))

@@ -1,5 +1,6 @@
-// Offsets of the plugin border are pinned by static_asserts: a line never changes; a field that is appended adds
-// one, and only the size of its struct grows. A failure to compile means: plugins that exist would break.
+// Offsets of the plugin border are pinned by static_asserts: a line never changes; a field that is appended
+// adds one, and only the size of its struct grows. A failure to compile means: plugins that exist would
+// break.
 #pragma once
 
 #include "mortise/abi.h"

@@ -71,7 +71,7 @@ TEST(WriteAtomically, replaces_the_content_and_leaves_nothing_beside) {
 TEST(WriteAtomically, keeps_the_old_content_when_writing_fails) {
     test::TempFolder folder;
     std::string path = folder.write("a", "old");
-    struct rlimit before {};
+    struct rlimit before{};
     ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
     struct rlimit small = before;
     small.rlim_cur = 8;
@@ -111,7 +111,9 @@ TEST(AtomicFolder, appears_whole_or_not_at_all) {
     }
     EXPECT_EQ(test::read_bytes(folder.at("out/f")), "x");
     EXPECT_EQ(AtomicFolder::create(folder.at("out")).error().code(), Code::file_write);
-    { auto dropped = AtomicFolder::create(folder.at("gone")).value(); }
+    {
+        auto dropped = AtomicFolder::create(folder.at("gone")).value();
+    }
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 

@@ -23,9 +23,9 @@ std::string safetensors(const std::vector<Tensor>& tensors) {
 
 std::string index_text(const std::vector<std::pair<std::string, std::string>>& weight_map) {
     json::Writer writer(2);
-    writer.begin_object().key("metadata").begin_object().key("total_size").value(4).end_object();
+    writer.begin_object().key("metadata").begin_object().entry("total_size", 4).end_object();
     writer.key("weight_map").begin_object();
-    for (const auto& [tensor, file] : weight_map) writer.key(tensor).value(file);
+    for (const auto& [tensor, file] : weight_map) writer.entry(tensor, file);
     writer.end_object().end_object();
     return writer.take();
 }

@@ -1,5 +1,5 @@
-// What every dialect that writes keeps, found through the manifests: it reads what it wrote, calls nothing lossless
-// that is not, and quantizes the same way offline and while loading.
+// What every dialect that writes keeps, found through the manifests: it reads what it wrote, calls nothing
+// lossless that is not, and quantizes the same way offline and while loading.
 #include <gtest/gtest.h>
 
 #include "load/convert.h"
@@ -25,7 +25,8 @@ std::vector<std::string> writing_dialects() {
             if (provides.kind != registry::Interface::scheme) continue;
             const auto chosen = plugins().scheme_by_id(provides.id, plan::host());
             if (!chosen) continue;
-            if (MORTISE_HAS(chosen->table, mortise_scheme_v1, write_config) && chosen->table->open_writer) out.push_back(provides.id);
+            if (MORTISE_HAS(chosen->table, mortise_scheme_v1, write_config) && chosen->table->open_writer)
+                out.push_back(provides.id);
         }
     std::ranges::sort(out);
     return out;
@@ -35,7 +36,8 @@ class Dialect : public ::testing::TestWithParam<std::string> {
   protected:
     Result<ConvertReport> write(const std::string& from, bool requantize) {
         fs::remove_all(out());
-        return convert(*plan_of(from), plugins(), out(), {.dialect = GetParam(), .requantize = requantize}, team_);
+        return convert(*plan_of(from), plugins(), out(), {.dialect = GetParam(), .requantize = requantize},
+                       team_);
     }
     std::string out() const { return folder_.at("out"); }
     test::TempFolder folder_;
@@ -86,13 +88,15 @@ TEST_P(Dialect, QuantizesWhileLoadingAsItConverts) {
     }
 }
 
-// Every checkpoint that says it came through unchanged did: read again by its new dialect, each weight is the same.
+// Every checkpoint that says it came through unchanged did: read again by its new dialect, each weight is the
+// same.
 TEST_P(Dialect, CallsNothingLosslessThatIsNot) {
     for (const std::string& name : test::golden_names()) {
         const auto report = write(golden(name), false);
         if (!report) {
             const Code code = report.error().code();
-            EXPECT_TRUE(code != Code::internal && code != Code::plugin_contract) << name << ": " << to_string(report.error());
+            EXPECT_TRUE(code != Code::internal && code != Code::plugin_contract)
+                << name << ": " << to_string(report.error());
             EXPECT_FALSE(fs::exists(out())) << name;
             continue;
         }
@@ -110,8 +114,10 @@ TEST(ConvertTable, EveryDialectKeepsItsOwnWeights) {
     const std::vector<std::string> dialects = writing_dialects();
     ASSERT_TRUE(table) << to_string(table.error());
     EXPECT_GE(table->dialects.size(), 3u);
-    for (const std::string& dialect : table->dialects) EXPECT_EQ(std::ranges::count(dialects, dialect), 1) << dialect;
-    for (size_t d = 0; d < table->dialects.size(); ++d) EXPECT_TRUE(table->cells[d][d].lossless) << table->dialects[d];
+    for (const std::string& dialect : table->dialects)
+        EXPECT_EQ(std::ranges::count(dialects, dialect), 1) << dialect;
+    for (size_t d = 0; d < table->dialects.size(); ++d)
+        EXPECT_TRUE(table->cells[d][d].lossless) << table->dialects[d];
 }
 
 TEST(ConvertTable, TakesDialectsWithOptionsAndRefusesUnknownOnes) {
@@ -134,8 +140,12 @@ class Bridge : public ::testing::Test {
         const size_t colon = dialect.find(':');
         const std::string id = dialect.substr(0, colon), out = folder_.at(std::to_string(made_));
         if (std::ranges::count(dialects_, id) == 0) return "";
-        const auto report = convert(*plan_of(from), plugins(), out,
-                                    {.dialect = id, .parameters = colon == std::string::npos ? "" : dialect.substr(colon + 1), .requantize = requantize}, team_);
+        const auto report =
+            convert(*plan_of(from), plugins(), out,
+                    {.dialect = id,
+                     .parameters = colon == std::string::npos ? "" : dialect.substr(colon + 1),
+                     .requantize = requantize},
+                    team_);
         EXPECT_TRUE(report) << dialect << ": " << (report ? "" : to_string(report.error()));
         if (report && !requantize) {
             EXPECT_EQ(report->total.changed, 0u) << dialect;
@@ -158,9 +168,11 @@ class Bridge : public ::testing::Test {
     int made_ = 0;
 };
 
-// One set of codes and scales in three packings: equal specs, whatever the axis, the order of lanes and the words.
+// One set of codes and scales in three packings: equal specs, whatever the axis, the order of lanes and the
+// words.
 TEST_F(Bridge, IntegerPackingsOfOneSourceHaveEqualDigests) {
-    expect_equal_digests(golden("awq_gemm_g128"), {"gptq:v2", "compressed_tensors", "awq", "compressed_tensors", "gptq:v2"});
+    expect_equal_digests(golden("awq_gemm_g128"),
+                         {"gptq:v2", "compressed_tensors", "awq", "compressed_tensors", "gptq:v2"});
     EXPECT_GE(made_, 3);
 }
 

@@ -38,8 +38,7 @@ Registry discover() {
 
 std::string stem_of(const testing::TestParamInfo<std::string>& info) {
     std::string out = fs::path(info.param).stem().string();
-    std::ranges::replace_if(
-        out, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+    std::ranges::replace_if(out, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
     return out;
 }
 

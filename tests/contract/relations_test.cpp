@@ -1,6 +1,6 @@
-// What must hold between the tensors of a quantized module, each relation violated once, over every scheme that a
-// golden checkpoint shows: names, element types, shapes and contents come from the plan's own specs, so a new
-// scheme is tested by adding a checkpoint.
+// What must hold between the tensors of a quantized module, each relation violated once, over every scheme
+// that a golden checkpoint shows: names, element types, shapes and contents come from the plan's own specs,
+// so a new scheme is tested by adding a checkpoint.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -36,16 +36,20 @@ struct Copy {
             tensors.push_back({t.name, t.dtype, t.shape, planned.reader().read_all(t).value()});
     }
     Tensor& at(const std::string& name) { return *std::ranges::find(tensors, name, &Tensor::name); }
-    const Tensor& at(const std::string& name) const { return *std::ranges::find(tensors, name, &Tensor::name); }
+    const Tensor& at(const std::string& name) const {
+        return *std::ranges::find(tensors, name, &Tensor::name);
+    }
     void write(const std::string& folder) const {
         fs::create_directory(folder);
         for (const auto& file : fs::directory_iterator(from)) {
             const std::string name = file.path().filename();
-            if (name.find(".safetensors") == std::string::npos) fs::copy_file(file.path(), folder + "/" + name);
+            if (name.find(".safetensors") == std::string::npos)
+                fs::copy_file(file.path(), folder + "/" + name);
         }
         std::vector<checkpoint::NewTensor> list;
         for (const Tensor& t : tensors) list.push_back({t.name, t.dtype, t.shape});
-        auto file = checkpoint::SafetensorsWriter::create(folder + "/model.safetensors", list, {{"format", "pt"}});
+        auto file =
+            checkpoint::SafetensorsWriter::create(folder + "/model.safetensors", list, {{"format", "pt"}});
         ASSERT_TRUE(file) << to_string(file.error());
         for (const Tensor& t : tensors) ASSERT_TRUE(file->write(t.name, 0, t.bytes));
         ASSERT_TRUE(file->close());
@@ -80,14 +84,16 @@ std::vector<Target> targets(const plan::LoadPlan& plan) {
         for (size_t f = 0; f < source.spec.fields.size(); ++f) {
             const quant::Field& field = source.spec.fields[f];
             if (source.tensors[f] == plan::none) continue;
-            if (seen.insert(std::to_string(field.role) + source.spec.describe()).second) out.push_back({&source, &field});
+            if (seen.insert(std::to_string(field.role) + source.spec.describe()).second)
+                out.push_back({&source, &field});
         }
     }
     return out;
 }
 
 bool optional(const quant::Field& field) {
-    return field.has(MORTISE_FIELD_OPTIONAL) || field.has(MORTISE_FIELD_DROP_IF_ZERO) || field.role == MORTISE_ROLE_UNUSED;
+    return field.has(MORTISE_FIELD_OPTIONAL) || field.has(MORTISE_FIELD_DROP_IF_ZERO) ||
+           field.role == MORTISE_ROLE_UNUSED;
 }
 
 void violate_structure(const Copy& good, const Target& target, std::vector<Violation>& out) {
@@ -97,12 +103,15 @@ void violate_structure(const Copy& good, const Target& target, std::vector<Viola
         change(out.back().copy);
     };
     if (!optional(*target.field))
-        add("dropped", [&](Copy& c) { std::erase_if(c.tensors, [&](const auto& t) { return t.name == name; }); });
+        add("dropped",
+            [&](Copy& c) { std::erase_if(c.tensors, [&](const auto& t) { return t.name == name; }); });
     add("renamed", [&](Copy& c) { c.at(name).name = name + "_"; });
     add("one row more", [&](Copy& c) {
         Copy::Tensor& t = c.at(name);
-        if (t.shape.empty()) t.shape = {2};
-        else ++t.shape[0];
+        if (t.shape.empty())
+            t.shape = {2};
+        else
+            ++t.shape[0];
         t.bytes.resize(*dense_bytes(t.dtype, t.shape), t.bytes.empty() ? std::byte{} : t.bytes[0]);
     });
     add("of another rank", [&](Copy& c) {
@@ -132,10 +141,12 @@ void violate_contents(const Copy& good, const Target& target, std::vector<Violat
         auto& bytes = out.back().copy.at(field.tensor).bytes;
         if (bytes.size() >= element.size()) std::ranges::copy(element, bytes.begin());
     };
-    const bool whole_floats = field.layout.dense() || bits(original.dtype) >= 16;  // an element begins at byte 0
+    const bool whole_floats =
+        field.layout.dense() || bits(original.dtype) >= 16;  // an element begins at byte 0
     if (is_float(original.dtype) && whole_floats && field.role == MORTISE_ROLE_SCALE) {
         EXPECT_TRUE(field.has(MORTISE_FIELD_FINITE)) << field.tensor << ": scales are never NaN";
-        if (original.dtype != DType::f8_e8m0) put("NaN", stored(original.dtype, std::numeric_limits<float>::quiet_NaN()));
+        if (original.dtype != DType::f8_e8m0)
+            put("NaN", stored(original.dtype, std::numeric_limits<float>::quiet_NaN()));
         if (field.has(MORTISE_FIELD_POSITIVE)) {
             put("zero", stored(original.dtype, 0));
             put("negative", stored(original.dtype, -1));
@@ -176,7 +187,8 @@ TEST_P(Relations, HoldInTheCheckpointAndEachViolationIsSeen) {
         const std::string found = complaint(folder);
         EXPECT_NE(found, "") << violations[v].tensor << " " << violations[v].what << ": nobody noticed";
         const std::string module = violations[v].tensor.substr(0, violations[v].tensor.find_last_of('.'));
-        EXPECT_NE(found.find(module), std::string::npos) << violations[v].tensor << " " << violations[v].what << ": " << found;
+        EXPECT_NE(found.find(module), std::string::npos)
+            << violations[v].tensor << " " << violations[v].what << ": " << found;
         fs::remove_all(folder);
     }
 }

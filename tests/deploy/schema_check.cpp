@@ -49,20 +49,13 @@ class Checker {
 
     static bool matches(std::string_view type, yaml::Kind kind) {
         switch (kind) {
-            case yaml::Kind::null:
-                return type == "null";
-            case yaml::Kind::boolean:
-                return type == "boolean";
-            case yaml::Kind::integer:
-                return type == "integer" || type == "number";
-            case yaml::Kind::real:
-                return type == "number";
-            case yaml::Kind::string:
-                return type == "string";
-            case yaml::Kind::sequence:
-                return type == "array";
-            case yaml::Kind::map:
-                return type == "object";
+            case yaml::Kind::null: return type == "null";
+            case yaml::Kind::boolean: return type == "boolean";
+            case yaml::Kind::integer: return type == "integer" || type == "number";
+            case yaml::Kind::real: return type == "number";
+            case yaml::Kind::string: return type == "string";
+            case yaml::Kind::sequence: return type == "array";
+            case yaml::Kind::map: return type == "object";
         }
         return false;
     }

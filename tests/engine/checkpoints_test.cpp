@@ -34,9 +34,11 @@ Oracle oracle_of(const std::string& folder) {
     const auto file = checkpoint::open_native(folder + "/expected.safetensors").value();
     for (int64_t id : read_tensor<int64_t>(file, "input_ids")) oracle.ids.push_back(static_cast<int32_t>(id));
     oracle.logits = read_tensor<float>(file, "logits");
-    const auto expected = json::Document::parse(read_file(folder + "/expected.json").value(), "expected.json").value();
+    const auto expected =
+        json::Document::parse(read_file(folder + "/expected.json").value(), "expected.json").value();
     if (const json::Node* greedy = expected.root().find("greedy"))
-        for (const auto& id : greedy->items()) oracle.greedy.push_back(static_cast<int32_t>(id->as_int().value()));
+        for (const auto& id : greedy->items())
+            oracle.greedy.push_back(static_cast<int32_t>(id->as_int().value()));
     return oracle;
 }
 
@@ -118,7 +120,8 @@ TEST_P(Checkpoints, GreedyContinuationIsTheProducers) {
 }
 
 TEST_P(Checkpoints, DecodedWeightsAreTheProducers) {
-    const auto expected = json::Document::parse(read_file(folder() + "/expected.json").value(), "expected.json").value();
+    const auto expected =
+        json::Document::parse(read_file(folder() + "/expected.json").value(), "expected.json").value();
     const json::Node* quantized = expected.root().find("quantized");
     Team team(2);
     auto planned = plan_of(team, 1);
@@ -133,18 +136,20 @@ TEST_P(Checkpoints, DecodedWeightsAreTheProducers) {
         EXPECT_FALSE(found->plain) << module;
         EXPECT_EQ(found->values, quantized->items()[i]->find("sha256_f32")->text()) << module;
     }
-    EXPECT_EQ(static_cast<size_t>(std::ranges::count(digests->modules, false, &load::ModuleDigest::plain)), quantized->size());
+    EXPECT_EQ(static_cast<size_t>(std::ranges::count(digests->modules, false, &load::ModuleDigest::plain)),
+              quantized->size());
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, Checkpoints,
-                         ::testing::Values("llama", "llama_bias", "llama_tied", "llama_rope_linear", "llama_rope_llama3",
-                                           "llama_rope_yarn", "qwen2", "qwen2_sliding", "qwen3", "qwen3_moe",
-                                           "qwen3_moe_v5names", "mixtral", "phi3_longrope_long", "gpt_oss", "mxfp4_gpt_oss", "awq_gemm_g128",
-                                           "awq_tied_redundant_lm_head", "ct_fp8_dynamic", "ct_kv_fp8", "ct_nvfp4",
-                                           "gguf_q4_0", "gguf_q4_1", "gguf_q8_0",
+                         ::testing::Values("llama", "llama_bias", "llama_tied", "llama_rope_linear",
+                                           "llama_rope_llama3", "llama_rope_yarn", "qwen2", "qwen2_sliding",
+                                           "qwen3", "qwen3_moe", "qwen3_moe_v5names", "mixtral",
+                                           "phi3_longrope_long", "gpt_oss", "mxfp4_gpt_oss", "awq_gemm_g128",
+                                           "awq_tied_redundant_lm_head", "ct_fp8_dynamic", "ct_kv_fp8",
+                                           "ct_nvfp4", "gguf_q4_0", "gguf_q4_1", "gguf_q8_0",
                                            "gptq4_g128_actorder_sym", "gptq4_g128_ragged",
-                                           "ar_autoround_w2g32_asym", "awq_gemv_fast_g128",
-                                           "mlx_mixed_3_6", "mlx_affine4_g32_tied"),
+                                           "ar_autoround_w2g32_asym", "awq_gemv_fast_g128", "mlx_mixed_3_6",
+                                           "mlx_affine4_g32_tied"),
                          [](const auto& each) { return std::string(each.param); });
 
 }  // namespace

@@ -104,7 +104,8 @@ TEST(Engine, InterleavedSequencesGiveTheLogitsOfEachAlone) {
     const uint32_t ia = running.engine->open_sequence().value(), ib = running.engine->open_sequence().value(),
                    ic = running.engine->open_sequence().value();
     const auto sa = std::span(a), sb = std::span(b), sc = std::span(c);
-    const auto first = running.forward({{ia, sa.subspan(0, 3), true}, {ib, sb.subspan(0, 1), true}, {ic, sc.subspan(0, 4)}});
+    const auto first =
+        running.forward({{ia, sa.subspan(0, 3), true}, {ib, sb.subspan(0, 1), true}, {ic, sc.subspan(0, 4)}});
     ASSERT_EQ(first.size(), 5 * tiny_vocabulary);
     for (size_t i = 0; i < 3; ++i) EXPECT_EQ(row(first, i), row(alone_a, i));
     EXPECT_EQ(row(first, 3), row(alone_b, 0));
@@ -129,7 +130,8 @@ TEST(Engine, TruncatingForgetsWhatFollowed) {
 
 TEST(Engine, ClosedSequencesGiveTheirBlocksBack) {
     Running running;
-    for (int round = 0; round < 20; ++round) EXPECT_EQ(running.alone(text).size(), text.size() * tiny_vocabulary);
+    for (int round = 0; round < 20; ++round)
+        EXPECT_EQ(running.alone(text).size(), text.size() * tiny_vocabulary);
 }
 
 TEST(Engine, AFullCacheRefusesAndLeavesEverySequenceAsItWas) {
@@ -144,7 +146,8 @@ TEST(Engine, AFullCacheRefusesAndLeavesEverySequenceAsItWas) {
     EXPECT_EQ(running.engine->length(a), 15u);
     EXPECT_EQ(running.engine->length(b), 0u);
     EXPECT_EQ(running.forward({{a, std::span(text).subspan(15)}}), row(whole, 15));
-    while (running.engine->open_sequence()) {}
+    while (running.engine->open_sequence()) {
+    }
     const auto none = running.engine->open_sequence();
     ASSERT_FALSE(none);
     EXPECT_EQ(none.error().code(), Code::out_of_memory);
@@ -153,7 +156,8 @@ TEST(Engine, AFullCacheRefusesAndLeavesEverySequenceAsItWas) {
 TEST(Engine, WrongCallsAreRefused) {
     Running running;
     const uint32_t id = running.engine->open_sequence().value();
-    const Tokens negative = {-1}, large = {static_cast<int32_t>(tiny_vocabulary)}, empty, longer(25, 1), good = {1};
+    const Tokens negative = {-1}, large = {static_cast<int32_t>(tiny_vocabulary)}, empty, longer(25, 1),
+                 good = {1};
     for (const Tokens& tokens : {negative, large, empty, longer}) {
         const std::vector<Slice> slices = {{id, tokens}};
         const auto refused = running.engine->forward(slices);
@@ -246,7 +250,8 @@ TEST(Perplexity, OverlappingPassesScoreEachTokenOnce) {
     ASSERT_TRUE(result);
     EXPECT_EQ(result->scored, text.size() - 1);
     const auto pass = [&](size_t begin, size_t from) {
-        const Tokens window(text.begin() + static_cast<ptrdiff_t>(begin), text.begin() + static_cast<ptrdiff_t>(begin) + 8);
+        const Tokens window(text.begin() + static_cast<ptrdiff_t>(begin),
+                            text.begin() + static_cast<ptrdiff_t>(begin) + 8);
         return by_hand(running.alone(window), window, from);
     };
     EXPECT_NEAR(result->mean_nll * 15, pass(0, 1) + pass(4, 4) + pass(8, 4), 1e-9);

@@ -76,13 +76,15 @@ TEST_P(Quantized, LogitsAreTheProducers) {
 constexpr uint32_t exact = MORTISE_ACTIVATIONS_EXACT, as_specified = MORTISE_ACTIVATIONS_AS_SPECIFIED;
 INSTANTIATE_TEST_SUITE_P(
     Rules, Quantized,
-    ::testing::Values(Mode{"ct-fp8-dynamic", "logits_act", as_specified, "f32", true, no_code_differs},
-                      Mode{"ct-kv-fp8", "logits_kv", exact, "checkpoint", true, no_code_differs},
-                      Mode{"ct-kv-fp8", "logits_act", as_specified, "checkpoint", true, a_code_differs},
-                      // The fast kernels sum in another order and take bf16 inputs: codes differ here and there.
-                      Mode{"ct-kv-fp8", "logits_kv", exact, "checkpoint", false, 5e-2}),
+    ::testing::Values(
+        Mode{"ct-fp8-dynamic", "logits_act", as_specified, "f32", true, no_code_differs},
+        Mode{"ct-kv-fp8", "logits_kv", exact, "checkpoint", true, no_code_differs},
+        Mode{"ct-kv-fp8", "logits_act", as_specified, "checkpoint", true, a_code_differs},
+        // The fast kernels sum in another order and take bf16 inputs: codes differ here and there.
+        Mode{"ct-kv-fp8", "logits_kv", exact, "checkpoint", false, 5e-2}),
     [](const auto& tested) {
-        std::string name = std::string(tested.param.checkpoint) + "_" + tested.param.oracle + (tested.param.reference ? "_reference" : "_fast");
+        std::string name = std::string(tested.param.checkpoint) + "_" + tested.param.oracle +
+                           (tested.param.reference ? "_reference" : "_fast");
         std::ranges::replace(name, '-', '_');
         return name;
     });

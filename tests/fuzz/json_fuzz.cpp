@@ -23,9 +23,7 @@ static void write(const Node& node, Writer& writer) {
             for (const auto& item : node.items()) write(*item, writer);
             writer.end_array();
             return;
-        case Kind::string:
-            writer.value(node.text());
-            return;
+        case Kind::string: writer.value(node.text()); return;
         default:
             (void)node.as_int();
             (void)node.as_double();

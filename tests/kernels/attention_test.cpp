@@ -26,21 +26,25 @@ struct Numbers {
 // A cache with its past filled in, in one encoding.
 class CacheBox {
   public:
-    CacheBox(const Shape& shape, const BatchBox& batch, uint32_t slots, uint32_t encoding, const Numbers& numbers)
+    CacheBox(const Shape& shape, const BatchBox& batch, uint32_t slots, uint32_t encoding,
+             const Numbers& numbers)
         : shape_(shape), slots_(slots) {
         const auto data = [](const std::vector<float>& from) { return from.empty() ? nullptr : from.data(); };
         cache = sdk::make<mortise_cache>();
         cache.encoding = encoding, cache.block_slots = slots;
-        cache.k_scale = data(numbers.k_scale), cache.v_scale = data(numbers.v_scale), cache.q_scale = data(numbers.q_scale);
+        cache.k_scale = data(numbers.k_scale), cache.v_scale = data(numbers.v_scale),
+        cache.q_scale = data(numbers.q_scale);
         cache.k_zero = data(numbers.k_zero), cache.v_zero = data(numbers.v_zero);
         cache.k_bias = data(numbers.k_bias), cache.v_bias = data(numbers.v_bias);
         cache.scales_per_head = numbers.per_head;
         const size_t places = size_t{batch.blocks} * shape.kv_heads * slots;
         k_.resize(places * keys(0).bytes(), 0x7f);
         v_.resize(places * values(0).bytes(), 0x7f);
-        cache.k.base = reinterpret_cast<uintptr_t>(k_.data()), cache.v.base = reinterpret_cast<uintptr_t>(v_.data());
+        cache.k.base = reinterpret_cast<uintptr_t>(k_.data()),
+        cache.v.base = reinterpret_cast<uintptr_t>(v_.data());
     }
-    void put(const BatchBox& batch, uint32_t sequence, uint32_t position, uint64_t head, const float* k, const float* v) {
+    void put(const BatchBox& batch, uint32_t sequence, uint32_t position, uint64_t head, const float* k,
+             const float* v) {
         const size_t at = place(batch, sequence, position, head);
         keys(head).write(k, &k_[at * keys(head).bytes()]);
         values(head).write(v, &v_[at * values(head).bytes()]);
@@ -103,9 +107,11 @@ std::vector<double> attend(const Shape& s, const BatchBox& batch, const CacheBox
 }
 
 void check(const Provider& provider, const Shape& s, const std::vector<uint32_t>& rows,
-           const std::vector<uint32_t>& before, uint32_t slots, uint32_t encoding, const Numbers& numbers = {}) {
+           const std::vector<uint32_t>& before, uint32_t slots, uint32_t encoding,
+           const Numbers& numbers = {}) {
     ProblemBox box;
-    box.inputs = {s.heads * s.dim, s.kv_heads * s.dim, s.kv_heads * s.v_dim}, box.outputs = {s.heads * s.v_dim};
+    box.inputs = {s.heads * s.dim, s.kv_heads * s.dim, s.kv_heads * s.v_dim},
+    box.outputs = {s.heads * s.v_dim};
     box.attr(MORTISE_ATTR_HEADS, int64_t(s.heads)), box.attr(MORTISE_ATTR_KV_HEADS, int64_t(s.kv_heads));
     box.attr(MORTISE_ATTR_HEAD_DIM, int64_t(s.dim)), box.attr(MORTISE_ATTR_V_HEAD_DIM, int64_t(s.v_dim));
     box.attr(MORTISE_ATTR_WINDOW, int64_t(s.window));
@@ -130,10 +136,13 @@ void check(const Provider& provider, const Shape& s, const std::vector<uint32_t>
         }
     }
     const size_t all = batch.batch.rows;
-    const auto q = random_floats(all * s.heads * s.dim, 50, 1.5f), k = random_floats(all * s.kv_heads * s.dim, 51),
+    const auto q = random_floats(all * s.heads * s.dim, 50, 1.5f),
+               k = random_floats(all * s.kv_heads * s.dim, 51),
                v = random_floats(all * s.kv_heads * s.v_dim, 52);
-    const auto one = bound.run(1, uint32_t(all), {q.data(), k.data(), v.data()}, &batch.batch, &cache.cache)[0];
-    const auto two = bound.run(2, uint32_t(all), {q.data(), k.data(), v.data()}, &batch.batch, &cache.cache)[0];
+    const auto one =
+        bound.run(1, uint32_t(all), {q.data(), k.data(), v.data()}, &batch.batch, &cache.cache)[0];
+    const auto two =
+        bound.run(2, uint32_t(all), {q.data(), k.data(), v.data()}, &batch.batch, &cache.cache)[0];
     EXPECT_EQ(one, two) << "one and two threads differ";
     for (uint32_t sequence = 0; sequence < rows.size(); sequence++) {
         for (uint32_t row = batch.first_row[sequence]; row < batch.first_row[sequence + 1]; row++) {
@@ -154,15 +163,17 @@ class AttentionTest : public testing::TestWithParam<size_t> {
     const Provider& provider() const { return levels()[GetParam()].provider; }
 };
 
-const std::vector<Shape> shapes = {{4, 2, 64, 64, 0, 0}, {9, 3, 64, 64, 0, 0},  {8, 1, 32, 32, 7, 0},
+const std::vector<Shape> shapes = {{4, 2, 64, 64, 0, 0}, {9, 3, 64, 64, 0, 0},   {8, 1, 32, 32, 7, 0},
                                    {2, 2, 24, 16, 0, 5}, {6, 2, 128, 128, 9, 3}, {1, 1, 80, 80, 0, 0}};
 
 TEST_P(AttentionTest, PrefillsARaggedBatch) {
-    for (const Shape& shape : shapes) check(provider(), shape, {5, 1, 33}, {0, 0, 0}, 16, MORTISE_ENCODING_F32);
+    for (const Shape& shape : shapes)
+        check(provider(), shape, {5, 1, 33}, {0, 0, 0}, 16, MORTISE_ENCODING_F32);
 }
 
 TEST_P(AttentionTest, ContinuesAfterAPast) {
-    for (const Shape& shape : shapes) check(provider(), shape, {1, 7, 1, 20}, {40, 3, 0, 70}, 8, MORTISE_ENCODING_F32);
+    for (const Shape& shape : shapes)
+        check(provider(), shape, {1, 7, 1, 20}, {40, 3, 0, 70}, 8, MORTISE_ENCODING_F32);
 }
 
 TEST_P(AttentionTest, DecodesOneRowOverALongPast) {
@@ -185,7 +196,9 @@ Numbers numbers_for(const Shape& s, bool per_head, float scale, bool zeros, bool
         out.v_scale.push_back(scale * (2 - 0.125f * static_cast<float>(h)));
         if (zeros) out.k_zero.push_back(3.0f + static_cast<float>(h)), out.v_zero.push_back(-7);
     }
-    if (biases) out.k_bias = random_floats(s.kv_heads * s.dim, 60), out.v_bias = random_floats(s.kv_heads * s.v_dim, 61);
+    if (biases)
+        out.k_bias = random_floats(s.kv_heads * s.dim, 60),
+        out.v_bias = random_floats(s.kv_heads * s.v_dim, 61);
     return out;
 }
 
@@ -193,7 +206,8 @@ TEST_P(AttentionTest, KeepsCachesOfEightBitFloats) {
     for (uint32_t encoding : {MORTISE_ENCODING_E4M3, MORTISE_ENCODING_E5M2})
         for (const Shape& shape : shapes)
             for (bool per_head : {false, true})
-                check(provider(), shape, {19, 1}, {0, 90}, 16, encoding, numbers_for(shape, per_head, 0.004f, false, per_head));
+                check(provider(), shape, {19, 1}, {0, 90}, 16, encoding,
+                      numbers_for(shape, per_head, 0.004f, false, per_head));
 }
 
 TEST_P(AttentionTest, KeepsCachesOfEightBitFloatsWithoutScales) {
@@ -203,18 +217,22 @@ TEST_P(AttentionTest, KeepsCachesOfEightBitFloatsWithoutScales) {
 TEST_P(AttentionTest, KeepsCachesOfIntegersWithZeroPointsAndBiases) {
     for (const Shape& shape : shapes)
         for (bool extra : {false, true})
-            check(provider(), shape, {19, 1}, {0, 33}, 8, MORTISE_ENCODING_TWOS, numbers_for(shape, extra, 0.011f, extra, extra));
+            check(provider(), shape, {19, 1}, {0, 33}, 8, MORTISE_ENCODING_TWOS,
+                  numbers_for(shape, extra, 0.011f, extra, extra));
 }
 
 TEST_P(AttentionTest, KeepsCachesOfFourBitBlocks) {
     for (const Shape& shape : shapes)
-        if (shape.dim % 16 == 0) check(provider(), shape, {7, 1}, {0, 33}, 16, MORTISE_ENCODING_E2M1, numbers_for(shape, false, 0.002f, false, true));
+        if (shape.dim % 16 == 0)
+            check(provider(), shape, {7, 1}, {0, 33}, 16, MORTISE_ENCODING_E2M1,
+                  numbers_for(shape, false, 0.002f, false, true));
 }
 
 TEST_P(AttentionTest, QuantizesQueriesWhereTheCacheHasAScaleForThem) {
     for (const Shape& shape : shapes) {
         Numbers numbers = numbers_for(shape, true, 0.004f, false, false);
-        for (uint64_t h = 0; h < shape.heads; h++) numbers.q_scale.push_back(0.01f + 0.001f * static_cast<float>(h));
+        for (uint64_t h = 0; h < shape.heads; h++)
+            numbers.q_scale.push_back(0.01f + 0.001f * static_cast<float>(h));
         check(provider(), shape, {5, 1}, {0, 20}, 16, MORTISE_ENCODING_E4M3, numbers);
     }
 }

@@ -45,7 +45,8 @@ Bound::Bound(const Provider& provider, const mortise_problem& problem, const std
     if (!can()) return;
     if (table_.create(&problem, &kernel_) != MORTISE_OK) throw std::runtime_error("create failed");
     const uint64_t bytes = bid_.workspace + 64;
-    if (table_.alloc(nullptr, bytes, 64, &workspace_.base) != MORTISE_OK) throw std::runtime_error("no memory");
+    if (table_.alloc(nullptr, bytes, 64, &workspace_.base) != MORTISE_OK)
+        throw std::runtime_error("no memory");
     // Nothing may count on a clean workspace.
     std::fill_n(reinterpret_cast<uint32_t*>(workspace_.base), bytes / 4, 0x7fc00001u);
     pack(parts);
@@ -63,10 +64,12 @@ void Bound::pack(const std::vector<const Part*>& parts) {
         for (uint64_t e = 0; e < parts[i]->facts().experts; e++) {
             for (uint64_t row = 0; row < parts[i]->rows(); row += step) {
                 const mortise_tile tile = parts[i]->tile(e, row, std::min(step, parts[i]->rows() - row));
-                if (table_.pack(kernel_, i, &tile, address) != MORTISE_OK) throw std::runtime_error("pack failed");
+                if (table_.pack(kernel_, i, &tile, address) != MORTISE_OK)
+                    throw std::runtime_error("pack failed");
             }
         }
-        if (table_.seal(kernel_, i, &parts[i]->extras(), address) != MORTISE_OK) throw std::runtime_error("seal");
+        if (table_.seal(kernel_, i, &parts[i]->extras(), address) != MORTISE_OK)
+            throw std::runtime_error("seal");
     }
 }
 
@@ -90,7 +93,8 @@ void Bound::run_into(const mortise_team& team, mortise_arguments arguments) {
     table_.run(kernel_, &arguments, &team);
 }
 
-std::vector<std::vector<float>> Bound::run(uint32_t threads, uint32_t rows, const std::vector<const float*>& inputs,
+std::vector<std::vector<float>> Bound::run(uint32_t threads, uint32_t rows,
+                                           const std::vector<const float*>& inputs,
                                            const mortise_batch* batch, const mortise_cache* cache,
                                            const std::vector<const float*>& weights, uint32_t op) {
     const auto address = [](const float* p) { return mortise_address{reinterpret_cast<uintptr_t>(p), 0}; };
@@ -98,7 +102,8 @@ std::vector<std::vector<float>> Bound::run(uint32_t threads, uint32_t rows, cons
     std::vector<mortise_address> in, out, vectors;
     constexpr size_t guard = 64;  // nothing may be written behind an output
     for (uint32_t i = 0; i < problem_.n_outputs; i++) {
-        outputs.emplace_back(rows * problem_.output_widths[i] + guard, std::numeric_limits<float>::quiet_NaN());
+        outputs.emplace_back(rows * problem_.output_widths[i] + guard,
+                             std::numeric_limits<float>::quiet_NaN());
         std::fill_n(outputs.back().end() - guard, guard, 12345.0f);
         out.push_back(address(outputs.back().data()));
     }
@@ -118,7 +123,8 @@ std::vector<std::vector<float>> Bound::run(uint32_t threads, uint32_t rows, cons
     return outputs;
 }
 
-BatchBox::BatchBox(const std::vector<uint32_t>& rows, const std::vector<uint32_t>& before, uint32_t block_slots) {
+BatchBox::BatchBox(const std::vector<uint32_t>& rows, const std::vector<uint32_t>& before,
+                   uint32_t block_slots) {
     uint32_t longest = 0;
     for (size_t s = 0; s < rows.size(); s++) longest = std::max(longest, rows[s] + before[s]);
     const uint32_t per_sequence = (longest + block_slots - 1) / block_slots;
@@ -129,13 +135,15 @@ BatchBox::BatchBox(const std::vector<uint32_t>& rows, const std::vector<uint32_t
         first_row.push_back(first_row.back() + rows[s]);
         lengths.push_back(before[s] + rows[s]);
         // Blocks are dealt out backwards and interleaved, so that a table that is ignored shows.
-        for (uint32_t b = 0; b < per_sequence; b++) tables.push_back(blocks - 1 - (b * uint32_t(rows.size()) + s));
+        for (uint32_t b = 0; b < per_sequence; b++)
+            tables.push_back(blocks - 1 - (b * uint32_t(rows.size()) + s));
     }
     tokens.assign(positions.size(), 0);
     batch = sdk::make<mortise_batch>();
     batch.rows = first_row.back(), batch.n_sequences = static_cast<uint32_t>(rows.size());
     batch.tokens = tokens.data(), batch.positions = positions.data(), batch.first_row = first_row.data();
-    batch.lengths = lengths.data(), batch.block_tables = tables.data(), batch.blocks_per_sequence = per_sequence;
+    batch.lengths = lengths.data(), batch.block_tables = tables.data(),
+    batch.blocks_per_sequence = per_sequence;
 }
 
 }  // namespace mortise::test

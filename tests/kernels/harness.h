@@ -29,8 +29,8 @@ struct Format {
     bool indexed = false;
     bool cast = false;
     bool pre_scale = false;
-    bool int8_input = false; // dynamic symmetric int8 per token
-    bool one_scale = false;  // of int8_input: for all rows together
+    bool int8_input = false;  // dynamic symmetric int8 per token
+    bool one_scale = false;   // of int8_input: for all rows together
     uint64_t low_rank = 0;
     uint32_t scale_as = MORTISE_ENCODING_F32;  // F16, BF16 or E8M0: how the file has the scales
 };
@@ -104,7 +104,8 @@ struct ProblemBox {
 // A kernel bound, packed and sealed. The box and the parts must outlive it.
 class Bound {
   public:
-    Bound(const Provider& provider, const mortise_problem& problem, const std::vector<const Part*>& parts = {});
+    Bound(const Provider& provider, const mortise_problem& problem,
+          const std::vector<const Part*>& parts = {});
     ~Bound();
     Bound(const Bound&) = delete;
 
@@ -112,8 +113,10 @@ class Bound {
     const mortise_bid& bid() const { return bid_; }
     uint64_t packed_bytes() const { return packed_bytes_; }
     // Effect: runs once with `threads` threads; outputs are poisoned with NaN before.
-    std::vector<std::vector<float>> run(uint32_t threads, uint32_t rows, const std::vector<const float*>& inputs,
-                                        const mortise_batch* batch = nullptr, const mortise_cache* cache = nullptr,
+    std::vector<std::vector<float>> run(uint32_t threads, uint32_t rows,
+                                        const std::vector<const float*>& inputs,
+                                        const mortise_batch* batch = nullptr,
+                                        const mortise_cache* cache = nullptr,
                                         const std::vector<const float*>& weights = {}, uint32_t op = 0);
     void run_into(const mortise_team& team, mortise_arguments arguments);
     mortise_arguments arguments(uint32_t rows);

@@ -23,10 +23,12 @@ double float_code(uint32_t encoding, uint8_t code) {
     switch (encoding) {
         case MORTISE_ENCODING_E2M1: return small_float(code & 15, 2, 1, 1);
         case MORTISE_ENCODING_E4M3:
-            return (code & 0x7f) == 0x7f ? std::numeric_limits<double>::quiet_NaN() : small_float(code, 4, 3, 7);
+            return (code & 0x7f) == 0x7f ? std::numeric_limits<double>::quiet_NaN()
+                                         : small_float(code, 4, 3, 7);
         case MORTISE_ENCODING_E5M2:
             if ((code & 0x7c) == 0x7c) {
-                return code & 3 ? std::numeric_limits<double>::quiet_NaN() : (code & 0x80 ? -1 : 1) * HUGE_VAL;
+                return code & 3 ? std::numeric_limits<double>::quiet_NaN()
+                                : (code & 0x80 ? -1 : 1) * HUGE_VAL;
             }
             return small_float(code, 5, 2, 15);
         case MORTISE_ENCODING_E4M3FNUZ:
@@ -52,19 +54,24 @@ double tile_weight(const mortise_tile& tile, uint64_t row, uint64_t column) {
     if (tile.plain) {
         switch (tile.plain_encoding) {
             case MORTISE_ENCODING_F32: value = static_cast<const float*>(tile.plain)[at]; break;
-            case MORTISE_ENCODING_F16: value = sdk::from_f16(static_cast<const uint16_t*>(tile.plain)[at]); break;
+            case MORTISE_ENCODING_F16:
+                value = sdk::from_f16(static_cast<const uint16_t*>(tile.plain)[at]);
+                break;
             default: value = sdk::from_bf16(static_cast<const uint16_t*>(tile.plain)[at]);
         }
     }
-    const uint64_t group = tile.group_of_column ? tile.group_of_column[column]
-                                                : (column + tile.phase) / tile.group_size;
+    const uint64_t group =
+        tile.group_of_column ? tile.group_of_column[column] : (column + tile.phase) / tile.group_size;
     const uint64_t entry = row * tile.groups + group;
     if (tile.codes) {
         const uint8_t code = tile.codes[at];
         const uint32_t encoding = tile.spec->encoding;
-        if (encoding == MORTISE_ENCODING_LOOKUP) value = tile.table[code];
-        else if (integer_code(encoding)) value = code - double{tile.zero ? tile.zero[entry] : tile.zero_constant};
-        else value = float_code(encoding, code);
+        if (encoding == MORTISE_ENCODING_LOOKUP)
+            value = tile.table[code];
+        else if (integer_code(encoding))
+            value = code - double{tile.zero ? tile.zero[entry] : tile.zero_constant};
+        else
+            value = float_code(encoding, code);
     }
     if (tile.scale) value = static_cast<float>(value * tile.scale[entry]);
     if (tile.addend) value = static_cast<float>(value + tile.addend[entry]);
@@ -98,9 +105,10 @@ double largest_of(const float* x, uint64_t count) {
     return largest;
 }
 
-void prepare_input(const mortise_spec* spec, const mortise_extras* extras, uint32_t activations, uint64_t rows,
-                   uint64_t columns, const float* x, float* out) {
-    for (uint64_t i = 0; i < rows * columns; i++) out[i] = extras->pre_scale ? x[i] * extras->pre_scale[i % columns] : x[i];
+void prepare_input(const mortise_spec* spec, const mortise_extras* extras, uint32_t activations,
+                   uint64_t rows, uint64_t columns, const float* x, float* out) {
+    for (uint64_t i = 0; i < rows * columns; i++)
+        out[i] = extras->pre_scale ? x[i] * extras->pre_scale[i % columns] : x[i];
     const uint32_t granularity = spec->activation.granularity;
     if (granularity == MORTISE_ACTIVATION_NONE || activations == MORTISE_ACTIVATIONS_EXACT) return;
     const uint64_t run = granularity == MORTISE_ACTIVATION_TENSOR ? rows * columns : columns;
@@ -136,8 +144,8 @@ std::vector<float> random_floats(size_t count, uint32_t seed, float spread) {
     return values;
 }
 
-Part::Part(const Format& format, uint64_t rows, uint64_t columns, uint32_t seed, bool bias, uint64_t first_column,
-           uint64_t experts) {
+Part::Part(const Format& format, uint64_t rows, uint64_t columns, uint32_t seed, bool bias,
+           uint64_t first_column, uint64_t experts) {
     std::mt19937 random(seed);
     const uint64_t group = format.group ? format.group : columns + first_column;
     spec_ = sdk::make<mortise_spec>();
@@ -151,7 +159,8 @@ Part::Part(const Format& format, uint64_t rows, uint64_t columns, uint32_t seed,
     extras_ = sdk::make<mortise_extras>();
     tile_ = sdk::make<mortise_tile>();
     tile_.spec = &spec_;
-    tile_.columns = columns, tile_.group_size = group, tile_.phase = format.indexed ? 0 : first_column % group;
+    tile_.columns = columns, tile_.group_size = group,
+    tile_.phase = format.indexed ? 0 : first_column % group;
     tile_.groups = static_cast<uint32_t>(sdk::column_groups(part_));
     fill_scales(format, random);
     fill_offsets(format, seed, random);
@@ -160,7 +169,8 @@ Part::Part(const Format& format, uint64_t rows, uint64_t columns, uint32_t seed,
         std::shuffle(map_.begin(), map_.end(), random);
         map_.erase(map_.begin(), map_.begin() + static_cast<ptrdiff_t>(first_column));
     }
-    if (format.encoding == MORTISE_ENCODING_LOOKUP) table_ = random_floats(size_t{1} << format.bits, seed + 5);
+    if (format.encoding == MORTISE_ENCODING_LOOKUP)
+        table_ = random_floats(size_t{1} << format.bits, seed + 5);
     if (bias) bias_ = random_floats(experts * rows, seed + 3), extras_.bias = bias_.data();
     if (format.cast) {
         spec_.has_cast = 1, spec_.cast_encoding = MORTISE_ENCODING_E4M3;
@@ -177,7 +187,7 @@ void Part::fill_scales(const Format& format, std::mt19937& random) {
     if (sdk::is_plain(spec_)) return;
     std::uniform_real_distribution<float> uniform(0.5f, 1.5f);
     spec_.n_levels = 1;
-    const double widest = integer_code(format.encoding) ? std::exp2(format.bits - 1.0)
+    const double widest = integer_code(format.encoding)                  ? std::exp2(format.bits - 1.0)
                           : format.encoding == MORTISE_ENCODING_E4M3FNUZ ? 240.0
                           : format.encoding == MORTISE_ENCODING_E4M3     ? 448.0
                           : format.encoding == MORTISE_ENCODING_E5M2     ? 57344.0
@@ -198,7 +208,8 @@ void Part::fill_scales(const Format& format, std::mt19937& random) {
 
 void Part::fill_offsets(const Format& format, uint32_t seed, std::mt19937& random) {
     const uint64_t entries = part_.experts * part_.rows * tile_.groups;
-    const bool is_signed = format.encoding == MORTISE_ENCODING_OFFSET || format.encoding == MORTISE_ENCODING_TWOS;
+    const bool is_signed =
+        format.encoding == MORTISE_ENCODING_OFFSET || format.encoding == MORTISE_ENCODING_TWOS;
     tile_.zero_constant = is_signed || format.offset == 1 ? static_cast<float>(1u << (format.bits - 1)) : 0;
     if (format.offset == 2) {
         std::uniform_int_distribution<int> any(0, (1 << format.bits) - 1);
@@ -240,7 +251,8 @@ double Part::low_rank(const float* x, uint64_t row) const {
     for (uint64_t r = 0; r < extras_.low_rank; r++) {
         double inner = 0;
         for (uint64_t k = 0; k < part_.columns; k++) {
-            inner += double{x[k]} * (pre_scale_.empty() ? 1.0 : pre_scale_[k]) * low_a_[r * part_.columns + k];
+            inner +=
+                double{x[k]} * (pre_scale_.empty() ? 1.0 : pre_scale_[k]) * low_a_[r * part_.columns + k];
         }
         sum += inner * low_b_[row * extras_.low_rank + r];
     }
@@ -253,7 +265,8 @@ void Part::fill_codes(std::mt19937& random) {
         plain32_ = random_floats(count, random(), 0.5f);
     } else if (spec_.encoding == MORTISE_ENCODING_F16 || spec_.encoding == MORTISE_ENCODING_BF16) {
         for (float value : random_floats(count, random(), 0.5f)) {
-            plain16_.push_back(spec_.encoding == MORTISE_ENCODING_F16 ? sdk::to_f16(value) : sdk::to_bf16(value));
+            plain16_.push_back(spec_.encoding == MORTISE_ENCODING_F16 ? sdk::to_f16(value)
+                                                                      : sdk::to_bf16(value));
         }
     } else {
         codes_.resize(count);
@@ -277,16 +290,21 @@ void Part::decode() {
 
 void Part::poison(uint64_t row, uint64_t column) {
     const uint64_t at = row * part_.columns + column;
-    if (spec_.encoding == MORTISE_ENCODING_F32) plain32_[at] = std::numeric_limits<float>::quiet_NaN();
-    else if (!plain16_.empty()) plain16_[at] = 0x7fff;
-    else codes_[at] = 0x7f;
+    if (spec_.encoding == MORTISE_ENCODING_F32)
+        plain32_[at] = std::numeric_limits<float>::quiet_NaN();
+    else if (!plain16_.empty())
+        plain16_[at] = 0x7fff;
+    else
+        codes_[at] = 0x7f;
     decode();
 }
 
 mortise_tile Part::tile(uint64_t expert, uint64_t row, uint64_t count) const {
     mortise_tile tile = tile_;
     const uint64_t first = expert * part_.rows + row;
-    const auto at = [&](const std::vector<float>& v) { return v.empty() ? nullptr : &v[first * tile_.groups]; };
+    const auto at = [&](const std::vector<float>& v) {
+        return v.empty() ? nullptr : &v[first * tile_.groups];
+    };
     tile.expert = expert, tile.row = row, tile.rows = count;
     tile.codes = codes_.empty() ? nullptr : &codes_[first * part_.columns];
     if (!plain32_.empty()) tile.plain = &plain32_[first * part_.columns];

@@ -44,7 +44,8 @@ TEST(Level, TheEnvironmentForcesOneOrGetsTheReason) {
 }
 
 TEST(Level, EmulatedTilesAreTheHardwaresBits) {
-    if (const char* why = cpu::why_not(cpu::Level::amx)) GTEST_SKIP() << "hardware tiles were NOT RUN: " << why;
+    if (const char* why = cpu::why_not(cpu::Level::amx))
+        GTEST_SKIP() << "hardware tiles were NOT RUN: " << why;
     install_host();
     const Format format{"int4", MORTISE_ENCODING_UNSIGNED, 4, 64, 1, 2};
     const Part part(format, 75, 480, 3, true);

@@ -58,10 +58,12 @@ const std::vector<Format>& formats() {
         {"fp4_g16_low_rank", MORTISE_ENCODING_E2M1, 4, 16, 1, 0, false, false, true, false, false, 9},
         in_16_bits({"int4_g32_f16", MORTISE_ENCODING_UNSIGNED, 4, 32, 1, 2}, MORTISE_ENCODING_F16),
         in_16_bits({"int8_g32_f16", MORTISE_ENCODING_TWOS, 8, 32}, MORTISE_ENCODING_F16),
-        in_16_bits({"int4_act_order_bf16", MORTISE_ENCODING_OFFSET, 4, 64, 1, 3, true}, MORTISE_ENCODING_BF16),
+        in_16_bits({"int4_act_order_bf16", MORTISE_ENCODING_OFFSET, 4, 64, 1, 3, true},
+                   MORTISE_ENCODING_BF16),
         in_16_bits({"fp4_g32_e8m0", MORTISE_ENCODING_E2M1, 4, 32}, MORTISE_ENCODING_E8M0),
         in_16_bits({"fp8_g32_e8m0", MORTISE_ENCODING_E4M3, 8, 32}, MORTISE_ENCODING_E8M0),
-        {"int4_act_order_low_rank", MORTISE_ENCODING_OFFSET, 4, 64, 1, 0, true, false, false, false, false, 8},
+        {"int4_act_order_low_rank", MORTISE_ENCODING_OFFSET, 4, 64, 1, 0, true, false, false, false, false,
+         8},
     };
     return all;
 }
@@ -86,8 +88,10 @@ double worst_error(const Part& part, const float* x, uint32_t rows, const std::v
             double squares = 1e-30;
             const double* w = &part.weights()[n * part.columns()];
             for (uint64_t k = 0; k < part.columns(); k++) squares += w[k] * w[k] * prepared[k] * prepared[k];
-            const double more = part.low_rank(x + t * part.columns(), n), wanted = part.dot(prepared, n) + more;
-            const double error = std::fabs(y[t * part.rows() + n] - wanted) / std::sqrt(squares + more * more);
+            const double more = part.low_rank(x + t * part.columns(), n),
+                         wanted = part.dot(prepared, n) + more;
+            const double error =
+                std::fabs(y[t * part.rows() + n] - wanted) / std::sqrt(squares + more * more);
             if (!(error <= worst)) worst = error;  // keeps NaN
         }
     }
@@ -221,7 +225,8 @@ TEST_P(LinearTest, OneInputScaleServesAllRows) {
         const auto x = random_floats(rows * 205, 20);
         const auto y = bound.run(2, rows, {x.data()})[0], wanted = oracle.run(1, rows, {x.data()})[0];
         double error = 0, size = 0;
-        for (size_t i = 0; i < y.size(); i++) error += std::pow(y[i] - wanted[i], 2), size += std::pow(wanted[i], 2);
+        for (size_t i = 0; i < y.size(); i++)
+            error += std::pow(y[i] - wanted[i], 2), size += std::pow(wanted[i], 2);
         EXPECT_LE(std::sqrt(error / size), rows <= 4 ? level().few : level().many) << rows << " rows";
     }
 }

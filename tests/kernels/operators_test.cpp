@@ -22,7 +22,8 @@ void expect_near(const std::vector<float>& found, const std::vector<double>& exp
 
 // One and two threads must agree bit for bit.
 std::vector<float> run_both(Bound& bound, uint32_t rows, const std::vector<const float*>& inputs,
-                            const mortise_batch* batch = nullptr, const std::vector<const float*>& weights = {}) {
+                            const mortise_batch* batch = nullptr,
+                            const std::vector<const float*>& weights = {}) {
     const auto one = bound.run(1, rows, inputs, batch, nullptr, weights)[0];
     EXPECT_EQ(one, bound.run(2, rows, inputs, batch, nullptr, weights)[0]);
     return one;
@@ -41,7 +42,8 @@ TEST_P(OperatorsTest, NormsWholeRowsAndBlocks) {
                 box.real(MORTISE_ATTR_WEIGHT_OFFSET, 1.0);
                 Bound bound(provider(), box.finish(MORTISE_OP_NORM, 70, 2));
                 ASSERT_TRUE(bound.can()) << bound.bid().reason;
-                const auto x = random_floats(5 * total, 1, 3), w = random_floats(width, 2), b = random_floats(width, 3);
+                const auto x = random_floats(5 * total, 1, 3), w = random_floats(width, 2),
+                           b = random_floats(width, 3);
                 std::vector<const float*> weights = {w.data(), b.data()};
                 weights.resize(given);
                 std::vector<double> expected;
@@ -52,7 +54,8 @@ TEST_P(OperatorsTest, NormsWholeRowsAndBlocks) {
                     if (style == MORTISE_STYLE_RMS) mean = 0;
                     for (uint64_t i = 0; i < width; i++) square += std::pow(row[i] - mean, 2) / double(width);
                     for (uint64_t i = 0; i < width; i++) {
-                        expected.push_back((row[i] - mean) / std::sqrt(square + 1e-3) * (given > 0 ? 1 + w[i] : 1) +
+                        expected.push_back((row[i] - mean) / std::sqrt(square + 1e-3) *
+                                               (given > 0 ? 1 + w[i] : 1) +
                                            (given > 1 ? b[i] : 0));
                     }
                 }
@@ -68,8 +71,8 @@ struct RopeCase {
 };
 
 std::vector<double> turned(const std::vector<float>& x, const BatchBox& batch, const RopeCase& c,
-                           const std::vector<float>& frequencies, const std::vector<float>& longer, uint64_t heads,
-                           uint64_t dim) {
+                           const std::vector<float>& frequencies, const std::vector<float>& longer,
+                           uint64_t heads, uint64_t dim) {
     std::vector<double> y(x.begin(), x.end());
     const size_t pairs = frequencies.size();
     for (size_t row = 0; row < batch.positions.size(); row++) {
@@ -135,7 +138,8 @@ double act(uint32_t style, double x) {
     switch (style) {
         case MORTISE_STYLE_SILU: return x / (1 + std::exp(-x));
         case MORTISE_STYLE_GELU: return x * 0.5 * std::erfc(-x * std::sqrt(0.5));
-        case MORTISE_STYLE_GELU_TANH: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+        case MORTISE_STYLE_GELU_TANH:
+            return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
         case MORTISE_STYLE_RELU: return std::max(x, 0.0);
         default: return std::pow(std::max(x, 0.0), 2);
     }
@@ -146,8 +150,8 @@ TEST_P(OperatorsTest, AppliesActivations) {
         auto a = random_floats(3 * width, 5, 4), b = random_floats(3 * width, 6, 4);
         a[0] = 90, b[0] = 1;
         a[width] = -90;
-        for (uint32_t style : {MORTISE_STYLE_SILU, MORTISE_STYLE_GELU, MORTISE_STYLE_GELU_TANH, MORTISE_STYLE_RELU,
-                               MORTISE_STYLE_RELU2, MORTISE_STYLE_SWIGLU_CLAMPED}) {
+        for (uint32_t style : {MORTISE_STYLE_SILU, MORTISE_STYLE_GELU, MORTISE_STYLE_GELU_TANH,
+                               MORTISE_STYLE_RELU, MORTISE_STYLE_RELU2, MORTISE_STYLE_SWIGLU_CLAMPED}) {
             ProblemBox pair, one;
             pair.inputs = {width, width}, pair.outputs = {width};
             one.inputs = {width}, one.outputs = {width};
@@ -159,15 +163,18 @@ TEST_P(OperatorsTest, AppliesActivations) {
             for (size_t i = 0; i < a.size(); i++) {
                 const double gate = std::min(double(a[i]), 7.0), up = std::clamp(double(b[i]), -7.0, 7.0);
                 const bool clamped = style == MORTISE_STYLE_SWIGLU_CLAMPED;
-                products.push_back(clamped ? (up + 1) * gate / (1 + std::exp(-1.702 * gate)) : act(style, a[i]) * b[i]);
+                products.push_back(clamped ? (up + 1) * gate / (1 + std::exp(-1.702 * gate))
+                                           : act(style, a[i]) * b[i]);
                 values.push_back(act(style, a[i]));
             }
             Bound bound(provider(), pair.finish(MORTISE_OP_ACT_MUL, 70, 2));
             ASSERT_TRUE(bound.can()) << bound.bid().reason;
             expect_near(run_both(bound, 3, {a.data(), b.data()}), products, 3e-6);
             Bound alone(provider(), one.finish(MORTISE_OP_ACT, 70, 2));
-            if (style == MORTISE_STYLE_SWIGLU_CLAMPED) EXPECT_FALSE(alone.can());
-            else expect_near(run_both(alone, 3, {a.data()}), values, 3e-6);
+            if (style == MORTISE_STYLE_SWIGLU_CLAMPED)
+                EXPECT_FALSE(alone.can());
+            else
+                expect_near(run_both(alone, 3, {a.data()}), values, 3e-6);
         }
     }
 }
@@ -186,7 +193,8 @@ TEST_P(OperatorsTest, AddsScalesAndCaps) {
             scaled.push_back(a[i] * 0.37);
             capped.push_back(30 * std::tanh(a[i] / 30.0));
         }
-        Bound adds(provider(), add.finish(MORTISE_OP_ADD, 70, 2)), scales(provider(), scale.finish(MORTISE_OP_SCALE, 70, 2)),
+        Bound adds(provider(), add.finish(MORTISE_OP_ADD, 70, 2)),
+            scales(provider(), scale.finish(MORTISE_OP_SCALE, 70, 2)),
             caps(provider(), cap.finish(MORTISE_OP_SOFTCAP, 70, 2));
         ASSERT_TRUE(adds.can() && scales.can() && caps.can());
         expect_near(run_both(adds, 4, {a.data(), b.data()}), sums, 1e-6);
@@ -199,7 +207,8 @@ TEST_P(OperatorsTest, RefusesWhatItDoesNotKnowWithAReason) {
     ProblemBox box;
     box.inputs = {16}, box.outputs = {16};
     box.attr(MORTISE_ATTR_STYLE, 99);
-    for (uint32_t kind : {uint32_t(MORTISE_OP_NORM), uint32_t(MORTISE_OP_ACT), uint32_t(MORTISE_OP_ROPE), 999u}) {
+    for (uint32_t kind :
+         {uint32_t(MORTISE_OP_NORM), uint32_t(MORTISE_OP_ACT), uint32_t(MORTISE_OP_ROPE), 999u}) {
         Bound bound(provider(), box.finish(kind, 70, 2));
         EXPECT_FALSE(bound.can());
         EXPECT_NE(bound.bid().reason[0], 0);

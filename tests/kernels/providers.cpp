@@ -16,8 +16,11 @@ const std::vector<Level>& levels() {
         for (int i = 0; i < cpu::level_count; i++) {
             const auto level = static_cast<cpu::Level>(i);
             if (cpu::why_not(level)) continue;
-            const bool bf16 = level == cpu::Level::amx || (level == cpu::Level::avx512 && cpu::bf16_dot_is_fast());
-            found.push_back({{std::string("cpu_") + cpu::name(level), &cpu::kernels(level)}, exact, bf16 ? rounded : summed});
+            const bool bf16 =
+                level == cpu::Level::amx || (level == cpu::Level::avx512 && cpu::bf16_dot_is_fast());
+            found.push_back({{std::string("cpu_") + cpu::name(level), &cpu::kernels(level)},
+                             exact,
+                             bf16 ? rounded : summed});
         }
         if (cpu::bf16_dot_is_fast()) {
             found.push_back({{"cpu_avx512_f32", &cpu::kernels(cpu::Level::avx512, true)}, exact, summed});
@@ -34,7 +37,8 @@ std::vector<std::string> levels_not_run() {
     std::vector<std::string> missing;
     for (int i = 0; i < cpu::level_count; i++) {
         const auto level = static_cast<cpu::Level>(i);
-        if (const char* why = cpu::why_not(level)) missing.push_back(std::string(cpu::name(level)) + ": " + why);
+        if (const char* why = cpu::why_not(level))
+            missing.push_back(std::string(cpu::name(level)) + ": " + why);
     }
     return missing;
 }

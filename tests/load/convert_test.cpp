@@ -1,5 +1,5 @@
-// Conversion: byte-identical in the own dialect, digest-identical across dialects, refused with a count when weights
-// would change, and never half a folder.
+// Conversion: byte-identical in the own dialect, digest-identical across dialects, refused with a count when
+// weights would change, and never half a folder.
 #include "load/convert.h"
 
 #include <gtest/gtest.h>
@@ -24,9 +24,11 @@ using test::plugins;
 
 class Conversion : public ::testing::Test {
   protected:
-    Result<ConvertReport> convert_to(const std::string& from, const std::string& dialect, const std::string& parameters, bool requantize = false) {
+    Result<ConvertReport> convert_to(const std::string& from, const std::string& dialect,
+                                     const std::string& parameters, bool requantize = false) {
         const auto planned = plan_of(from);
-        return convert(*planned, plugins(), out(), {.dialect = dialect, .parameters = parameters, .requantize = requantize}, team_);
+        return convert(*planned, plugins(), out(),
+                       {.dialect = dialect, .parameters = parameters, .requantize = requantize}, team_);
     }
     std::string out() const { return folder_.at("out"); }
     bool nothing_left() const { return fs::is_empty(folder_.path()); }
@@ -48,7 +50,8 @@ struct Exception {
 };
 constexpr Exception exceptions[] = {
     {"awq_gemv_fast_g128", "", "this packing is read only, the writer's is gemm"},
-    {"awq_tied_redundant_lm_head", "lm_head.", "a redundant copy of the embedding is dropped by a rule, not written"},
+    {"awq_tied_redundant_lm_head", "lm_head.",
+     "a redundant copy of the embedding is dropped by a rule, not written"},
     {"ct-kv-fp8", "self_attn.k_scale", "scales of the KV cache are reported, not written"},
     {"ct-kv-fp8", "self_attn.v_scale", "scales of the KV cache are reported, not written"},
 };
@@ -63,7 +66,8 @@ class OwnDialect : public Conversion, public ::testing::WithParamInterface<std::
     }
     bool writes(const std::string& id) const {
         const auto chosen = plugins().scheme_by_id(id, plan::host());
-        return chosen && MORTISE_HAS(chosen->table, mortise_scheme_v1, write_config) && chosen->table->open_writer;
+        return chosen && MORTISE_HAS(chosen->table, mortise_scheme_v1, write_config) &&
+               chosen->table->open_writer;
     }
 };
 
@@ -85,9 +89,11 @@ TEST_P(OwnDialect, WritesTheSameBytes) {
         ASSERT_NE(written, nullptr) << tensor.name;
         EXPECT_EQ(tensor.dtype, written->dtype) << tensor.name;
         EXPECT_EQ(tensor.shape, written->shape) << tensor.name;
-        EXPECT_EQ(planned->reader().read_all(tensor).value(), new_reader.read_all(*written).value()) << tensor.name;
+        EXPECT_EQ(planned->reader().read_all(tensor).value(), new_reader.read_all(*written).value())
+            << tensor.name;
     }
-    for (const auto& tensor : after.catalog.tensors()) EXPECT_NE(before.catalog.find(tensor.name), nullptr) << tensor.name << " is new";
+    for (const auto& tensor : after.catalog.tensors())
+        EXPECT_NE(before.catalog.find(tensor.name), nullptr) << tensor.name << " is new";
 }
 INSTANTIATE_TEST_SUITE_P(Golden, OwnDialect, ::testing::ValuesIn(test::golden_names()), test::gtest_name);
 
@@ -107,7 +113,8 @@ TEST_F(Conversion, AddendsHoldSymmetricCodesExactlyAndFewZeroPoints) {
 
 TEST_F(Conversion, AConfigThatIsRepeatedHasBothCopies) {
     ASSERT_TRUE(convert_to(golden("mlx_mixed_3_6"), "mlx", ""));
-    const auto config = json::Document::parse(read_file(out() + "/config.json").value(), "config.json").value();
+    const auto config =
+        json::Document::parse(read_file(out() + "/config.json").value(), "config.json").value();
     ASSERT_TRUE(config.root().find("quantization"));
     ASSERT_TRUE(config.root().find("quantization_config"));
     EXPECT_EQ(config.root().find("quantization")->size(), config.root().find("quantization_config")->size());
@@ -166,7 +173,8 @@ TEST_F(Conversion, NumbersOfALoadedCacheAreReportedAndNotWritten) {
     ASSERT_TRUE(planned) << to_string(planned.error());
     const auto report = convert(**planned, plugins(), out(), {.dialect = "fp8_channel"}, team_);
     ASSERT_TRUE(report) << to_string(report.error());
-    EXPECT_TRUE(std::ranges::any_of(report->notes, [](const std::string& note) { return note.find("KV cache") != std::string::npos; }));
+    EXPECT_TRUE(std::ranges::any_of(
+        report->notes, [](const std::string& note) { return note.find("KV cache") != std::string::npos; }));
     EXPECT_EQ(report->total.changed, 0u);
 }
 

@@ -23,9 +23,12 @@ class Diff : public ::testing::Test {
         EXPECT_TRUE(report) << to_string(report.error());
         return report ? std::move(*report) : DiffReport{};
     }
-    std::string converted(const std::string& from, const std::string& dialect, const std::string& parameters, bool requantize) {
+    std::string converted(const std::string& from, const std::string& dialect, const std::string& parameters,
+                          bool requantize) {
         const std::string out = folder_.at("out" + std::to_string(made_++));
-        const auto report = convert(*plan_of(from), plugins(), out, {.dialect = dialect, .parameters = parameters, .requantize = requantize}, team_);
+        const auto report =
+            convert(*plan_of(from), plugins(), out,
+                    {.dialect = dialect, .parameters = parameters, .requantize = requantize}, team_);
         EXPECT_TRUE(report) << to_string(report.error());
         return out;
     }
@@ -43,7 +46,8 @@ TEST_F(Diff, OfACheckpointWithItselfIsEmpty) {
 }
 
 TEST_F(Diff, SeesEqualWeightsUnderAnotherSpec) {
-    const DiffReport report = compare(golden("awq_gemm_g128"), converted(golden("awq_gemm_g128"), "unquantized", "f32", false));
+    const DiffReport report =
+        compare(golden("awq_gemm_g128"), converted(golden("awq_gemm_g128"), "unquantized", "f32", false));
     EXPECT_TRUE(report.same_values());
     EXPECT_FALSE(report.same());
     for (const Difference& d : report.differences) {
@@ -70,7 +74,8 @@ TEST_F(Diff, FindsTheLargestErrorAndItsPlace) {
 
 TEST_F(Diff, ReportsTheRuleForInputsApart) {
     // The same codes and scales, once with inputs quantized per token and once without.
-    const DiffReport report = compare(golden("ct-fp8-dynamic"), converted(golden("ct-fp8-dynamic"), "fp8_channel", "", false));
+    const DiffReport report =
+        compare(golden("ct-fp8-dynamic"), converted(golden("ct-fp8-dynamic"), "fp8_channel", "", false));
     EXPECT_TRUE(report.same());
     for (const Difference& d : report.differences) EXPECT_TRUE(d.act && !d.spec && !d.values) << d.name;
 }

@@ -44,7 +44,8 @@ TEST(Digest, DoesNotDependOnTheThreads) {
         const Digests many = digest_of(*made, threads);
         EXPECT_EQ(many.model, one.model);
         ASSERT_EQ(many.parts.size(), one.parts.size());
-        for (size_t i = 0; i < one.parts.size(); ++i) EXPECT_EQ(many.parts[i].name + many.parts[i].spec, one.parts[i].name + one.parts[i].spec);
+        for (size_t i = 0; i < one.parts.size(); ++i)
+            EXPECT_EQ(many.parts[i].name + many.parts[i].spec, one.parts[i].name + one.parts[i].spec);
     }
 }
 
@@ -102,8 +103,10 @@ TEST(Digest, AStackUnderOneNameIsOneModuleInStoredOrder) {
     spec.extent.experts = spec.fields[0].extent.experts = 2;
     quant::Plane plane;
     plane.bits = 32;
-    plane.terms = {{MORTISE_SOURCE_EXPERT, 1, 0, 24 * 32}, {MORTISE_SOURCE_COLUMN, 1, 0, 4 * 32},
-                   {MORTISE_SOURCE_ROW, 1, 0, 32}, {MORTISE_SOURCE_BIT, 1, 0, 1}};
+    plane.terms = {{MORTISE_SOURCE_EXPERT, 1, 0, 24 * 32},
+                   {MORTISE_SOURCE_COLUMN, 1, 0, 4 * 32},
+                   {MORTISE_SOURCE_ROW, 1, 0, 32},
+                   {MORTISE_SOURCE_BIT, 1, 0, 1}};
     spec.fields[0].layout.planes = {plane};
     spec.fields[0].shapes = {{2, 6, 4}};
     made.part("experts.{e}.up", {made.source("stack", spec)}, 4, 6);

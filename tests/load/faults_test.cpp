@@ -75,7 +75,8 @@ void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 namespace mortise::load {
 namespace {
 
-Result<std::shared_ptr<const Model>> load_with_fault(const testing::HandMade& made, Team& team, Fault kind, int64_t nth) {
+Result<std::shared_ptr<const Model>> load_with_fault(const testing::HandMade& made, Team& team, Fault kind,
+                                                     int64_t nth) {
     reads_left = nth;
     fault = kind;
     auto model = load(made.origin(), {}, team);
@@ -93,7 +94,8 @@ TEST(Faults, EveryReadThatFailsIsAnErrorOfTheFile) {
     const auto made = testing::tiny_model({.provider = testing::open_provider()});
     const int64_t reads = reads_of_a_load(*made, team);
     ASSERT_GT(reads, 10);
-    for (const auto& [kind, code] : {std::pair{Fault::error, Code::file_read}, {Fault::end, Code::file_short}})
+    for (const auto& [kind, code] :
+         {std::pair{Fault::error, Code::file_read}, {Fault::end, Code::file_short}})
         for (int64_t n = 1; n <= reads; ++n) {
             testing::reset();
             const auto model = load_with_fault(*made, team, kind, n);

@@ -134,7 +134,8 @@ TEST_F(LoaderTest, ATensorThatNobodyReadsIsABrokenBook) {
     const auto receipt = verify(made.origin(), team);
     ASSERT_FALSE(receipt);
     EXPECT_EQ(receipt.error().first().tensor, "stray");
-    made.plan.drops.push_back({static_cast<uint32_t>(made.catalog.find("stray") - made.catalog.tensors().data())});
+    made.plan.drops.push_back(
+        {static_cast<uint32_t>(made.catalog.find("stray") - made.catalog.tensors().data())});
     EXPECT_TRUE(verify(made.origin(), team));
 }
 

@@ -17,7 +17,8 @@ using testing::HandMade;
 
 constexpr uint64_t rows = 3, columns = 8;
 
-quant::Field field(uint32_t role, const std::string& tensor, quant::Extent extent, DType dtype, Shape shape, uint32_t flags) {
+quant::Field field(uint32_t role, const std::string& tensor, quant::Extent extent, DType dtype, Shape shape,
+                   uint32_t flags) {
     quant::Field f;
     f.role = role;
     f.tensor = tensor;
@@ -52,7 +53,8 @@ struct Promising {
         spec.bits = 8;
         spec.fields = {
             field(MORTISE_ROLE_CODES, "a.codes", spec.extent, DType::i8, {3, 8}, 0),
-            field(MORTISE_ROLE_SCALE, "a.scale", {1, 3, 2}, DType::f32, {3, 2}, MORTISE_FIELD_FINITE | MORTISE_FIELD_POSITIVE),
+            field(MORTISE_ROLE_SCALE, "a.scale", {1, 3, 2}, DType::f32, {3, 2},
+                  MORTISE_FIELD_FINITE | MORTISE_FIELD_POSITIVE),
             field(MORTISE_ROLE_ZERO_POINT, "a.zeros", {1, 3, 2}, DType::i8, {3, 2}, MORTISE_FIELD_CONSTANT),
             field(MORTISE_ROLE_G_IDX, "a.g_idx", {1, 1, 8}, DType::i32, {8}, MORTISE_FIELD_BELOW_GROUPS),
             field(MORTISE_ROLE_BIAS, "a.bias", {1, 3, 1}, DType::f32, {3}, MORTISE_FIELD_DROP_IF_ZERO),
@@ -67,10 +69,12 @@ struct Promising {
         const uint32_t source = made.source("a", spec);
         made.part("a", {source}, rows, columns);
         made.plan.parts[0].has_bias = false;
-        const Promise promises[] = {Promise::finite, Promise::positive, Promise::constant, Promise::below_groups,
-                                    Promise::zero, Promise::equals_shape, Promise::finite};
+        const Promise promises[] = {Promise::finite,       Promise::positive, Promise::constant,
+                                    Promise::below_groups, Promise::zero,     Promise::equals_shape,
+                                    Promise::finite};
         const uint32_t fields[] = {1, 1, 2, 3, 4, 5, 6};
-        for (int i = 0; i < 7; ++i) made.obligation(promises[i], source, fields[i], promises[i] == Promise::constant ? 7 : 0);
+        for (int i = 0; i < 7; ++i)
+            made.obligation(promises[i], source, fields[i], promises[i] == Promise::constant ? 7 : 0);
         for (uint32_t f : {4u, 5u, 6u}) made.plan.drops.push_back({made.plan.sources[0].tensors[f]});
         made.finish();
     }

@@ -56,7 +56,8 @@ TEST(PartStream, EveryRowComesOnceForAnyTeamAndTile) {
         for (const uint32_t row_tile : {0u, 1u, 4u, 16u, 64u}) {
             std::optional<Team> team;
             if (threads) team.emplace(threads);
-            const auto got = collect(made.origin(), part, {.row_tile = row_tile, .team = team ? &*team : nullptr});
+            const auto got =
+                collect(made.origin(), part, {.row_tile = row_tile, .team = team ? &*team : nullptr});
             ASSERT_TRUE(got);
             EXPECT_EQ(got->values, want);
             EXPECT_TRUE(std::ranges::all_of(got->writes, [](int n) { return n == 1; }));
@@ -69,12 +70,13 @@ TEST(PartStream, TilesStartAtMultiplesOfTheKernelsTile) {
     made.finish();
     Team team(2);
     std::mutex mutex;
-    ASSERT_TRUE(for_each_tile(made.origin(), part, {.row_tile = 8, .team = &team}, [&](const mortise_tile& tile) -> Status {
-        const std::lock_guard lock(mutex);
-        EXPECT_EQ(tile.row % 8, 0u);
-        EXPECT_TRUE(tile.rows % 8 == 0 || tile.row + tile.rows == 50);
-        return {};
-    }));
+    ASSERT_TRUE(for_each_tile(made.origin(), part, {.row_tile = 8, .team = &team},
+                              [&](const mortise_tile& tile) -> Status {
+                                  const std::lock_guard lock(mutex);
+                                  EXPECT_EQ(tile.row % 8, 0u);
+                                  EXPECT_TRUE(tile.rows % 8 == 0 || tile.row + tile.rows == 50);
+                                  return {};
+                              }));
 }
 
 TEST(PartStream, WithoutATeamRowsAscend) {
@@ -136,8 +138,10 @@ TEST(PartStream, AStackKeptTransposedIsReadExpertByExpert) {
     spec.extent.experts = spec.fields[0].extent.experts = 3;
     quant::Plane plane;
     plane.bits = 32;
-    plane.terms = {{MORTISE_SOURCE_EXPERT, 1, 0, 24 * 32}, {MORTISE_SOURCE_COLUMN, 1, 0, 4 * 32},
-                   {MORTISE_SOURCE_ROW, 1, 0, 32}, {MORTISE_SOURCE_BIT, 1, 0, 1}};
+    plane.terms = {{MORTISE_SOURCE_EXPERT, 1, 0, 24 * 32},
+                   {MORTISE_SOURCE_COLUMN, 1, 0, 4 * 32},
+                   {MORTISE_SOURCE_ROW, 1, 0, 32},
+                   {MORTISE_SOURCE_BIT, 1, 0, 1}};
     spec.fields[0].layout.planes = {plane};
     spec.fields[0].shapes = {{3, 6, 4}};
     const uint32_t part = made.part("stack", {made.source("stack", spec)}, 4, 6);
@@ -149,7 +153,8 @@ TEST(PartStream, AStackKeptTransposedIsReadExpertByExpert) {
     ASSERT_TRUE(got) << to_string(got.error());
     for (uint64_t e = 0; e < 3; ++e)
         for (uint64_t r = 0; r < 4; ++r)
-            for (uint64_t c = 0; c < 6; ++c) EXPECT_EQ(at(got->values, 6, e * 4 + r, c), file[e * 24 + c * 4 + r]);
+            for (uint64_t c = 0; c < 6; ++c)
+                EXPECT_EQ(at(got->values, 6, e * 4 + r, c), file[e * 24 + c * 4 + r]);
     EXPECT_EQ(ledger.reader.bytes_read(), made.catalog.total_bytes());
 }
 
@@ -184,8 +189,9 @@ TEST(PartStream, AnErrorOfTheConsumerEndsTheStream) {
     const uint32_t part = made.random_part("a", 64, 4);
     made.finish();
     Team team(2);
-    const auto status = for_each_tile(made.origin(), part, {.team = &team},
-                                      [](const mortise_tile&) -> Status { return fail(Code::lossy, "enough"); });
+    const auto status =
+        for_each_tile(made.origin(), part, {.team = &team},
+                      [](const mortise_tile&) -> Status { return fail(Code::lossy, "enough"); });
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().code(), Code::lossy);
 }

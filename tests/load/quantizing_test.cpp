@@ -32,7 +32,8 @@ class QuantizingWhileLoading : public ::testing::TestWithParam<Case> {
 
 TEST_P(QuantizingWhileLoading, HasTheDigestsOfConvertingFirst) {
     const Case& c = GetParam();
-    const std::string dialect = std::string(c.dialect) + (*c.parameters ? std::string(":") + c.parameters : "");
+    const std::string dialect =
+        std::string(c.dialect) + (*c.parameters ? std::string(":") + c.parameters : "");
     const auto online = digests(*plan_of(golden(c.name), dialect));
     ASSERT_TRUE(convert(*plan_of(golden(c.name)), plugins(), folder_.at("out"),
                         {.dialect = c.dialect, .parameters = c.parameters, .requantize = true}, team_));
@@ -50,8 +51,11 @@ TEST_P(QuantizingWhileLoading, HasTheDigestsOfConvertingFirst) {
 }
 INSTANTIATE_TEST_SUITE_P(Golden, QuantizingWhileLoading,
                          ::testing::Values(Case{"llama", "awq", "g32"}, Case{"llama_bias", "fp8_channel", ""},
-                                           Case{"qwen2", "awq", "g16"}, Case{"llama_tied", "fp8_channel", "compute=f32"}),
-                         [](const auto& one) { return std::string(one.param.name) + "_" + one.param.dialect; });
+                                           Case{"qwen2", "awq", "g16"},
+                                           Case{"llama_tied", "fp8_channel", "compute=f32"}),
+                         [](const auto& one) {
+                             return std::string(one.param.name) + "_" + one.param.dialect;
+                         });
 
 TEST(QuantizingPlan, SaysWhatBecomesOfEachModuleAndTensor) {
     const auto planned = plan_of(golden("llama"), "fp8_channel");
@@ -81,7 +85,8 @@ TEST(QuantizingPlan, RefusesADialectThatOnlyReads) {
 
 std::vector<float> biases(const plan::Planned& planned, uint32_t part) {
     quant::Extras extras;
-    const auto read = for_each_tile(Origin(planned), part, {.extras = &extras}, [](const mortise_tile&) -> Status { return {}; });
+    const auto read = for_each_tile(Origin(planned), part, {.extras = &extras},
+                                    [](const mortise_tile&) -> Status { return {}; });
     EXPECT_TRUE(read) << to_string(read.error());
     return extras.bias;
 }
@@ -126,7 +131,8 @@ TEST(QuantizingPlan, ARankHoldsItsShareOfTheWholeModulesCodes) {
             const auto mine = weights(**share, p), theirs = weights(*whole, p);
             for (uint64_t r = 0; r < part.n_rows; ++r)
                 for (uint64_t c = 0; c < part.n_columns; ++c)
-                    ASSERT_EQ(mine[r * part.n_columns + c], theirs[(part.first_row + r) * all.n_columns + part.first_column + c])
+                    ASSERT_EQ(mine[r * part.n_columns + c],
+                              theirs[(part.first_row + r) * all.n_columns + part.first_column + c])
                         << part.name << " " << r << "," << c;
         }
     }

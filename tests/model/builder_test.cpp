@@ -81,7 +81,8 @@ TEST(Builder, RefusesTwoAttentionsOnOneCache) {
     const uint32_t table = b.add(Embedding{"embed", 8, 4}).value();
     const auto x = b.add(op(MORTISE_OP_EMBED, {}, {table}), 1).value();
     Op attention = op(MORTISE_OP_ATTENTION, {x[0], x[0], x[0]});
-    for (uint32_t key : {MORTISE_ATTR_HEADS, MORTISE_ATTR_KV_HEADS}) attention.attributes.push_back({key, 1, 0, {}});
+    for (uint32_t key : {MORTISE_ATTR_HEADS, MORTISE_ATTR_KV_HEADS})
+        attention.attributes.push_back({key, 1, 0, {}});
     attention.attributes.push_back({MORTISE_ATTR_HEAD_DIM, 4, 0, {}});
     attention.attributes.push_back({MORTISE_ATTR_LAYER, 0, 0, {}});
     ASSERT_TRUE(b.add(attention, 1));

@@ -34,7 +34,8 @@ Graph decoder(uint32_t layers) {
         x = graph.op(MORTISE_OP_ADD, {x, graph.op(MORTISE_OP_LINEAR, {normed}, width)}, width);
     }
     const uint32_t last = graph.op(MORTISE_OP_NORM, {x}, width);
-    graph.tree.logits = graph.op(MORTISE_OP_SOFTCAP, {graph.op(MORTISE_OP_LINEAR, {last}, vocabulary)}, vocabulary);
+    graph.tree.logits =
+        graph.op(MORTISE_OP_SOFTCAP, {graph.op(MORTISE_OP_LINEAR, {last}, vocabulary)}, vocabulary);
     return graph;
 }
 
@@ -58,7 +59,8 @@ TEST(Arena, AnOutputNeverLiesOnAValueThatIsStillNeeded) {
 
 TEST(Arena, DeeperModelsNeedNoMoreMemory) {
     const Graph shallow = decoder(2), deep = decoder(40);
-    const Arena a = arrange(shallow.tree, shallow.steps, max_rows), b = arrange(deep.tree, deep.steps, max_rows);
+    const Arena a = arrange(shallow.tree, shallow.steps, max_rows),
+                b = arrange(deep.tree, deep.steps, max_rows);
     EXPECT_EQ(a.bytes, b.bytes);
     EXPECT_EQ(a.bytes, 3 * max_rows * width * sizeof(float));  // residual, branch in, branch out
 }

@@ -49,7 +49,8 @@ TEST(Caches, OfTheCheckpointsKindGetItsScales) {
     EXPECT_EQ(tensor_of(*p, cache.v_scale), "model.layers.1.self_attn.v_scale");
     EXPECT_EQ(unused(p->plan()), 0u);
     EXPECT_NE(plan_text(*p, false).find("fp8_e4m3"), std::string::npos);
-    EXPECT_NE(plan_text(*p, false).find("model.layers.0.self_attn.k_scale -> model.layers.0.self_attn"), std::string::npos)
+    EXPECT_NE(plan_text(*p, false).find("model.layers.0.self_attn.k_scale -> model.layers.0.self_attn"),
+              std::string::npos)
         << plan_text(*p, false);
     EXPECT_NE(plan_json(*p).find("\"dtype\": \"fp8_e4m3\""), std::string::npos);
 }
@@ -90,17 +91,20 @@ TEST(Caches, WithoutScalesInTheCheckpointSayThatOneIsTaken) {
 }
 
 TEST(Caches, TakeAsManyBytesAsTheirCodes) {
-    const auto wide = planned("f32"), half = planned("bf16"), byte = planned("checkpoint"), blocks = planned("nvfp4");
+    const auto wide = planned("f32"), half = planned("bf16"), byte = planned("checkpoint"),
+               blocks = planned("nvfp4");
     EXPECT_EQ(wide->plan().memory.cache, 2 * half->plan().memory.cache);
     EXPECT_EQ(half->plan().memory.cache, 2 * byte->plan().memory.cache);
-    EXPECT_EQ(byte->plan().memory.cache * 9, 16 * blocks->plan().memory.cache) << "4 bits and a byte for each 16";
+    EXPECT_EQ(byte->plan().memory.cache * 9, 16 * blocks->plan().memory.cache)
+        << "4 bits and a byte for each 16";
 }
 
 TEST(Caches, GiveEachRankTheScalesOfItsHeads) {
     for (uint32_t rank : {0u, 1u}) {
         const auto p = planned("checkpoint", rank, 2);
         EXPECT_EQ(p->plan().caches[0].kv_heads, 1u);
-        EXPECT_EQ(p->plan().vectors[p->plan().caches[0].k_scale].n_columns, 1u) << "one for all heads serves every rank";
+        EXPECT_EQ(p->plan().vectors[p->plan().caches[0].k_scale].n_columns, 1u)
+            << "one for all heads serves every rank";
     }
 }
 
@@ -156,7 +160,8 @@ TEST_F(ChangedCaches, ScalesUnderNamesThatWereRenamedOnceAreNotRenamedAgain) {
         std::memcpy(text_.data(), &header, 8);
     };
     for (const char* layer : {"model.layers.0.self_attn.", "model.layers.1.self_attn."})
-        for (const char* scale : {"k_scale", "v_scale"}) longer(std::string(layer) + scale, std::string(layer) + "attn." + scale);
+        for (const char* scale : {"k_scale", "v_scale"})
+            longer(std::string(layer) + scale, std::string(layer) + "attn." + scale);
     const auto made = plan("checkpoint");
     ASSERT_TRUE(made) << to_string(made.error());
     EXPECT_EQ(tensor_of(**made, (*made)->plan().caches[0].k_scale), "model.layers.0.self_attn.attn.k_scale");
@@ -176,7 +181,8 @@ std::string fused_with_scales(const std::string& folder, const std::string& only
     const std::vector<std::byte> one = {std::byte{0}, std::byte{0}, std::byte{0x80}, std::byte{0x3F}};
     for (const checkpoint::TensorEntry& tensor : from.catalog.tensors()) {
         const size_t at = tensor.name.find(".q_proj.weight");
-        const bool other = tensor.name.find(".k_proj.weight") != std::string::npos || tensor.name.find(".v_proj.weight") != std::string::npos;
+        const bool other = tensor.name.find(".k_proj.weight") != std::string::npos ||
+                           tensor.name.find(".v_proj.weight") != std::string::npos;
         if (other) continue;
         std::string name = tensor.name;
         Shape shape = tensor.shape;
@@ -225,7 +231,8 @@ TEST(Caches, KeepTheirScalesUnderProjectionsThatAreFusedOnDisk) {
     options.cache_dtype = "fp8_e4m3";
     const auto used = plan_of(folder, options);
     ASSERT_TRUE(used) << to_string(used.error());
-    EXPECT_EQ(tensor_of(**used, (*used)->plan().caches[0].k_scale), "model.layers.0.self_attn.k_proj.k_scale");
+    EXPECT_EQ(tensor_of(**used, (*used)->plan().caches[0].k_scale),
+              "model.layers.0.self_attn.k_proj.k_scale");
 }
 
 }  // namespace

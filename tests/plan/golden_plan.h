@@ -10,7 +10,9 @@
 
 namespace mortise::plan {
 
-inline std::string golden(const std::string& name) { return std::string(MORTISE_SOURCE_DIR) + "/tests/golden/checkpoints/" + name + "/checkpoint"; }
+inline std::string golden(const std::string& name) {
+    return std::string(MORTISE_SOURCE_DIR) + "/tests/golden/checkpoints/" + name + "/checkpoint";
+}
 
 inline registry::Registry& plugins() {
     static registry::Registry registry = [] {
@@ -30,7 +32,8 @@ inline Result<std::shared_ptr<const Planned>> plan_of(const std::string& path, O
 inline const std::vector<std::string>& golden_names() {
     static const std::vector<std::string> names = [] {
         std::vector<std::string> out;
-        for (const auto& entry : std::filesystem::directory_iterator(std::string(MORTISE_SOURCE_DIR) + "/tests/golden/checkpoints"))
+        for (const auto& entry : std::filesystem::directory_iterator(std::string(MORTISE_SOURCE_DIR) +
+                                                                     "/tests/golden/checkpoints"))
             if (entry.is_directory()) out.push_back(entry.path().filename().string());
         std::sort(out.begin(), out.end());
         return out;

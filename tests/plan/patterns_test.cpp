@@ -10,7 +10,9 @@
 namespace mortise::plan {
 namespace {
 
-bool match(uint32_t kind, std::string_view pattern, std::string_view name) { return matches(kind, pattern, name).value(); }
+bool match(uint32_t kind, std::string_view pattern, std::string_view name) {
+    return matches(kind, pattern, name).value();
+}
 
 TEST(Patterns, ComponentIsNotASubstring) {
     EXPECT_TRUE(match(MORTISE_PATTERN_COMPONENT, "mlp.gate", "model.layers.0.mlp.gate"));

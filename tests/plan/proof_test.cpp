@@ -10,7 +10,8 @@ class Proof : public ::testing::TestWithParam<std::string> {
   protected:
     void SetUp() override {
         auto planned = plan_of(golden(GetParam()));
-        if (!planned && planned.error().exit_code() == 5) GTEST_SKIP() << "no scheme installed for " << GetParam();
+        if (!planned && planned.error().exit_code() == 5)
+            GTEST_SKIP() << "no scheme installed for " << GetParam();
         ASSERT_TRUE(planned) << to_string(planned.error());
         planned_ = *planned;
         plan_ = planned_->plan();
@@ -67,7 +68,8 @@ TEST_P(Proof, ReadsHeadersAndProbesOnly) {
 
 std::string test_name(const ::testing::TestParamInfo<std::string>& parameter) {
     std::string name = parameter.param;
-    std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
     return name;
 }
 INSTANTIATE_TEST_SUITE_P(Golden, Proof, ::testing::ValuesIn(golden_names()), test_name);

@@ -31,7 +31,8 @@ class Refusal : public ::testing::Test {
     void expect(Code code, const std::string& words) {
         const auto planned = plan_of(folder_.string());
         ASSERT_FALSE(planned);
-        EXPECT_EQ(static_cast<int>(planned.error().code()), static_cast<int>(code)) << to_string(planned.error());
+        EXPECT_EQ(static_cast<int>(planned.error().code()), static_cast<int>(code))
+            << to_string(planned.error());
         EXPECT_NE(to_string(planned.error()).find(words), std::string::npos) << to_string(planned.error());
     }
     test::TempFolder folder_root_;
@@ -62,7 +63,8 @@ TEST_F(Refusal, UnknownArchitectureListsWhatIsInstalled) {
 
 TEST_F(Refusal, UnknownSchemeIsNamed) {
     copy_of("llama");
-    edit_config("\"attention_bias\"", "\"quantization_config\": {\"quant_method\": \"acme_fp4\"},\n  \"attention_bias\"");
+    edit_config("\"attention_bias\"",
+                "\"quantization_config\": {\"quant_method\": \"acme_fp4\"},\n  \"attention_bias\"");
     expect(Code::unsupported_scheme, "acme_fp4");
 }
 

@@ -18,7 +18,8 @@ struct OneGroup {
         if (chosen) op.attributes.push_back({.key = MORTISE_ATTR_TOP_K, .integer = chosen});
         const ProblemFacts facts{.max_rows = 4, .threads = 2};
         KernelPlan kernel;
-        kernel.problem = KernelProblem::make(op.kind, op, {2000}, {1000}, {{&spec, experts, 1000, 2000, 0, 0, false}}, facts);
+        kernel.problem = KernelProblem::make(op.kind, op, {2000}, {1000},
+                                             {{&spec, experts, 1000, 2000, 0, 0, false}}, facts);
         kernel.parts = {0};
         kernel.fallback = fallback;
         kernel.reason = "no fast one";
@@ -32,7 +33,8 @@ TEST(Slow, NothingIsSaidOfOptimizedKernels) { EXPECT_EQ(slow_kernels(OneGroup(fa
 TEST(Slow, AReferenceKernelIsAnnouncedWithPartReasonAndCost) {
     const auto line = slow_kernels(OneGroup(true).plan);
     ASSERT_TRUE(line);
-    for (const char* word : {"1 of 1", "model.layers.0.mlp.up_proj", "no fast one", "2 M weights", "s a token"})
+    for (const char* word :
+         {"1 of 1", "model.layers.0.mlp.up_proj", "no fast one", "2 M weights", "s a token"})
         EXPECT_NE(line->find(word), std::string::npos) << word << " in " << *line;
 }
 

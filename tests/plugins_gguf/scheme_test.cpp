@@ -54,7 +54,8 @@ TEST_P(GgufGolden, DecodesToTheProducersWeights) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Encodings, GgufGolden, ::testing::Values("gguf_q4_0", "gguf_q4_1", "gguf_q8_0", "gguf_k_mixed"),
+INSTANTIATE_TEST_SUITE_P(Encodings, GgufGolden,
+                         ::testing::Values("gguf_q4_0", "gguf_q4_1", "gguf_q8_0", "gguf_k_mixed"),
                          [](const auto& each) { return std::string(each.param); });
 
 std::string floats(const std::vector<float>& values) {
@@ -119,8 +120,7 @@ TEST(GgufScheme, TakesNibblesInHalvesUnderANegativeScale) {
 }
 
 TEST(GgufScheme, RefusesOtherEncodingsByName) {
-    const std::pair<uint32_t, uint64_t> encodings[] = {
-        {9, 36}};  // number, bytes of a block
+    const std::pair<uint32_t, uint64_t> encodings[] = {{9, 36}};  // number, bytes of a block
     for (const auto& [type, bytes] : encodings) {
         GgufMaker maker = tiny_gguf();
         maker.at("blk.0.ffn_up.weight").type = type;

@@ -32,7 +32,11 @@ float only_float(const testing::Vector& v, const char* tensor) {
 }
 
 Activation token(uint32_t encoding, uint32_t bits, double divisor) {
-    return {.granularity = MORTISE_ACTIVATION_TOKEN, .encoding = encoding, .bits = bits, .dynamic = true, .divisor = divisor};
+    return {.granularity = MORTISE_ACTIVATION_TOKEN,
+            .encoding = encoding,
+            .bits = bits,
+            .dynamic = true,
+            .divisor = divisor};
 }
 
 TEST(ActivationRule, of_a_static_tensor_scale_matches_the_vector) {
@@ -45,7 +49,8 @@ TEST(ActivationRule, of_a_static_tensor_scale_matches_the_vector) {
 TEST(ActivationRule, of_dynamic_fp8_tokens_matches_the_vectors) {
     for (const char* id : {"fp8_per_channel_ct", "fp8_per_channel_modelopt"}) {
         const json::Node& expected = vector(id).expected();
-        auto run = quantize_run(token(MORTISE_ENCODING_E4M3, 8, 448), floats(*expected.find("x_token")), 1, 0, 0);
+        auto run =
+            quantize_run(token(MORTISE_ENCODING_E4M3, 8, 448), floats(*expected.find("x_token")), 1, 0, 0);
         EXPECT_EQ(run.scale, static_cast<float>(*expected.find("x_scale_f32")->as_double()));
         EXPECT_EQ(run.codes, codes(*expected.find("x_codes")));
     }
@@ -63,7 +68,8 @@ TEST(ActivationRule, with_a_ceiling_of_amax_saturates_what_lies_above) {
 TEST(ActivationRule, of_dynamic_int8_tokens_depends_on_the_divisor) {
     const json::Node& expected = vector("ct_int8_w8a8").expected();
     auto x = floats(*expected.find("x_token"));
-    for (auto [key, divisor] : {std::pair{"kernel_rule_div127", 127.0}, {"ct_reference_rule_div127_5", 127.5}}) {
+    for (auto [key, divisor] :
+         {std::pair{"kernel_rule_div127", 127.0}, {"ct_reference_rule_div127_5", 127.5}}) {
         auto run = quantize_run(token(MORTISE_ENCODING_TWOS, 8, divisor), x, 1, 0, 0);
         const json::Node& want = *expected.find(key);
         EXPECT_EQ(run.scale, static_cast<float>(*want.find("scale")->as_double()));
@@ -73,9 +79,15 @@ TEST(ActivationRule, of_dynamic_int8_tokens_depends_on_the_divisor) {
 
 TEST(ActivationRule, of_two_level_fp4_groups_matches_the_vector) {
     const auto& v = vector("ct_nvfp4");
-    Activation rule{.granularity = MORTISE_ACTIVATION_GROUP, .encoding = MORTISE_ENCODING_E2M1, .bits = 4,
-                    .dynamic = true, .scale_encoding = MORTISE_ENCODING_E4M3, .second_level = 2, .group = 16,
-                    .divisor = 6, .zero_scale = 0.125};
+    Activation rule{.granularity = MORTISE_ACTIVATION_GROUP,
+                    .encoding = MORTISE_ENCODING_E2M1,
+                    .bits = 4,
+                    .dynamic = true,
+                    .scale_encoding = MORTISE_ENCODING_E4M3,
+                    .second_level = 2,
+                    .group = 16,
+                    .divisor = 6,
+                    .zero_scale = 0.125};
     auto x = floats(*v.expected().find("x"));
     auto blocks = codes(*v.expected().find("x_block_scale_codes"));
     float global = only_float(v, "input_global_scale");
@@ -93,7 +105,10 @@ TEST(ActivationRule, of_two_level_fp4_groups_matches_the_vector) {
 }
 
 TEST(ExponentRules, give_the_four_producers_scales) {
-    struct Row { float amax; int bump, ceil, floor, round; };
+    struct Row {
+        float amax;
+        int bump, ceil, floor, round;
+    };
     // The table of the vectors' mx_activation_scale_rules: exponent bytes.
     for (auto [amax, bump, ceil, floor, round] :
          {Row{1, 125, 125, 125, 124}, Row{5.9f, 127, 127, 127, 127}, Row{6, 127, 127, 127, 127},
@@ -111,9 +126,16 @@ TEST(ExponentRules, give_the_four_producers_scales) {
 }
 
 TEST(ActivationRule, of_multiplying_second_levels_floors_the_stored_scale) {
-    Activation rule{.granularity = MORTISE_ACTIVATION_GROUP, .encoding = MORTISE_ENCODING_E2M1, .bits = 4,
-                    .dynamic = true, .scale_encoding = MORTISE_ENCODING_E4M3, .second_level = 1, .group = 4,
-                    .divisor = 6, .scale_floor = 0x1p-9, .zero_scale = 1};
+    Activation rule{.granularity = MORTISE_ACTIVATION_GROUP,
+                    .encoding = MORTISE_ENCODING_E2M1,
+                    .bits = 4,
+                    .dynamic = true,
+                    .scale_encoding = MORTISE_ENCODING_E4M3,
+                    .second_level = 1,
+                    .group = 4,
+                    .divisor = 6,
+                    .scale_floor = 0x1p-9,
+                    .zero_scale = 1};
     std::vector<float> tiny{1e-12f, 0, 0, 0}, zero(4), big{6, -3, 0.25f, 0.75f};
     EXPECT_EQ(quantize_run(rule, tiny, 0.01f, 0, 0).stored, 0x1p-9f);
     EXPECT_EQ(quantize_run(rule, zero, 0.01f, 0, 0).stored, 1.0f);
@@ -152,15 +174,20 @@ TEST(ActivationRule, floors_what_would_divide_by_zero) {
 TEST(EncodedElements, are_those_of_the_general_encoder) {
     std::mt19937 random(6);
     auto check = [](float value) {
-        ASSERT_EQ(encode_element(MORTISE_ENCODING_E4M3, value, false), encode_small(DType::f8_e4m3, value, Overflow::saturate)) << value;
-        ASSERT_EQ(encode_element(MORTISE_ENCODING_E2M1, value, false), encode_small(DType::f4_e2m1, value, Overflow::saturate)) << value;
+        ASSERT_EQ(encode_element(MORTISE_ENCODING_E4M3, value, false),
+                  encode_small(DType::f8_e4m3, value, Overflow::saturate))
+            << value;
+        ASSERT_EQ(encode_element(MORTISE_ENCODING_E2M1, value, false),
+                  encode_small(DType::f4_e2m1, value, Overflow::saturate))
+            << value;
     };
     for (DType type : {DType::f8_e4m3, DType::f4_e2m1}) {
         auto table = decode_table(type);
         for (float a : table) {
             for (float b : table) {  // all values and all midpoints, with their neighbours
                 float middle = (a + b) / 2;
-                for (float value : {middle, std::nextafter(middle, 1e9f), std::nextafter(middle, -1e9f)}) check(value);
+                for (float value : {middle, std::nextafter(middle, 1e9f), std::nextafter(middle, -1e9f)})
+                    check(value);
             }
         }
     }
@@ -192,19 +219,24 @@ TEST(Rotation, multiplies_rows_by_the_matrix_not_by_its_transpose) {
 QuantSpec int8_spec(uint32_t granularity, uint64_t group) {
     const auto& v = vector("ct_int8_w8a8");
     QuantSpec spec = testing::spec_of(v);
-    spec.activation = {.granularity = granularity, .encoding = MORTISE_ENCODING_TWOS, .bits = 8, .dynamic = true,
-                       .group = group, .divisor = 127};
+    spec.activation = {.granularity = granularity,
+                       .encoding = MORTISE_ENCODING_TWOS,
+                       .bits = 8,
+                       .dynamic = true,
+                       .group = group,
+                       .divisor = 127};
     return spec;
 }
 
 TEST(PreparedInput, is_scaled_first_and_quantized_by_token_group_or_tensor) {
-    std::vector<float> x{1, 2, 3, 4, 50, 60, 70, 80, -8, -7, -6, -5, -4, -3, -2, -1}, pre{2, 2, 2, 2, 1, 1, 1, 1};
+    std::vector<float> x{1, 2, 3, 4, 50, 60, 70, 80, -8, -7, -6, -5, -4, -3, -2, -1},
+        pre{2, 2, 2, 2, 1, 1, 1, 1};
     mortise_extras extras{};
     extras.head.size = sizeof extras;
     extras.pre_scale = pre.data();
     std::vector<float> exact(16), out(16);
-    AbiSpec by_token(int8_spec(MORTISE_ACTIVATION_TOKEN, 0)), by_group(int8_spec(MORTISE_ACTIVATION_GROUP, 4)),
-        by_tensor(int8_spec(MORTISE_ACTIVATION_TENSOR, 0));
+    AbiSpec by_token(int8_spec(MORTISE_ACTIVATION_TOKEN, 0)),
+        by_group(int8_spec(MORTISE_ACTIVATION_GROUP, 4)), by_tensor(int8_spec(MORTISE_ACTIVATION_TENSOR, 0));
     prepare_input(*by_token, extras, MORTISE_ACTIVATIONS_EXACT, 2, 8, x.data(), exact.data());
     for (size_t i = 0; i < 16; ++i) EXPECT_EQ(exact[i], x[i] * pre[i % 8]);
     auto expect_runs = [&](const AbiSpec& spec, size_t run) {

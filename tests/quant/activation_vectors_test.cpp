@@ -18,7 +18,8 @@ namespace {
 
 const json::Node& root() {
     static const json::Document parsed = [] {
-        const std::string path = std::string(MORTISE_SOURCE_DIR) + "/tests/golden/vectors/activation_vectors.json";
+        const std::string path =
+            std::string(MORTISE_SOURCE_DIR) + "/tests/golden/vectors/activation_vectors.json";
         std::ifstream in(path, std::ios::binary);
         const std::string text{std::istreambuf_iterator<char>(in), {}};
         return std::move(*json::Document::parse(text, path));
@@ -41,22 +42,29 @@ struct Case {
 
     explicit Case(const json::Node& node) : id(*node.find("id")->as_string()) {
         const json::Node& rule = *node.find("rule");
-        const auto number = [&](const char* key) { return rule.find(key) ? *rule.find(key)->as_double() : 0.0; };
+        const auto number = [&](const char* key) {
+            return rule.find(key) ? *rule.find(key)->as_double() : 0.0;
+        };
         const auto whole = [&](const char* key) { return static_cast<uint32_t>(number(key)); };
         spec.head.size = sizeof spec;
         mortise_activation& a = spec.activation;
         a.granularity = whole("granularity"), a.encoding = whole("encoding"), a.bits = whole("bits");
-        a.dynamic = whole("dynamic"), a.asymmetric = whole("asymmetric"), a.exponent_rule = whole("exponent_rule");
-        a.scale_encoding = whole("scale_encoding"), a.second_level = whole("second_level"), a.group = whole("group");
-        a.divisor = number("divisor"), a.amax_floor = number("amax_floor"), a.scale_floor = number("scale_floor");
+        a.dynamic = whole("dynamic"), a.asymmetric = whole("asymmetric"),
+        a.exponent_rule = whole("exponent_rule");
+        a.scale_encoding = whole("scale_encoding"), a.second_level = whole("second_level"),
+        a.group = whole("group");
+        a.divisor = number("divisor"), a.amax_floor = number("amax_floor"),
+        a.scale_floor = number("scale_floor");
         a.zero_scale = number("zero_scale");
         spec.activation_ties = whole("ties_to_zero");
         values = floats(node.find("values"));
-        scale = floats(node.find("scale")), zero = floats(node.find("zero")), scale2 = floats(node.find("scale2"));
+        scale = floats(node.find("scale")), zero = floats(node.find("zero")),
+        scale2 = floats(node.find("scale2"));
     }
 
     std::vector<float> run() const {
-        const auto rows = static_cast<uint64_t>(*root().find("rows")->as_int()), columns = static_cast<uint64_t>(*root().find("columns")->as_int());
+        const auto rows = static_cast<uint64_t>(*root().find("rows")->as_int()),
+                   columns = static_cast<uint64_t>(*root().find("columns")->as_int());
         const std::vector<float> x = floats(root().find("x"));
         std::vector<float> out(x.size());
         mortise_extras extras{};
@@ -77,8 +85,8 @@ std::vector<Case> cases() {
 
 class ActivationVectors : public ::testing::TestWithParam<Case> {};
 
-// The rules divide by the scale. Two producers multiply by 1 / scale instead, and by its reciprocal on the way back: an ulp or two, and a
-// neighbouring code where the quotient lies that near to a border.
+// The rules divide by the scale. Two producers multiply by 1 / scale instead, and by its reciprocal on the
+// way back: an ulp or two, and a neighbouring code where the quotient lies that near to a border.
 bool multiplies_by_reciprocals(const std::string& id) {
     return id.starts_with("modelopt_fp8") || id.starts_with("modelopt_int8");
 }
@@ -99,7 +107,8 @@ TEST_P(ActivationVectors, AreReproduced) {
     EXPECT_LE(other_codes, got.size() / 100) << c.id;
 }
 
-INSTANTIATE_TEST_SUITE_P(Producers, ActivationVectors, ::testing::ValuesIn(cases()), [](const auto& tested) { return tested.param.id; });
+INSTANTIATE_TEST_SUITE_P(Producers, ActivationVectors, ::testing::ValuesIn(cases()),
+                         [](const auto& tested) { return tested.param.id; });
 
 }  // namespace
 }  // namespace mortise::quant

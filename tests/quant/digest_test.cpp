@@ -36,7 +36,8 @@ TEST(ValueDigest, is_the_hash_of_the_decoded_weights) {
 }
 
 TEST(Digests, do_not_depend_on_tiles) {
-    for (const char* id : {"awq_gemm", "gptq4_v1_actorder", "gguf_q4_K", "ct_pack3_dense", "bnb_nf4_nested"}) {
+    for (const char* id :
+         {"awq_gemm", "gptq4_v1_actorder", "gguf_q4_K", "ct_pack3_dense", "bnb_nf4_nested"}) {
         EXPECT_EQ(digests(id, 1).spec, digests(id, 1000).spec) << id;
         EXPECT_EQ(digests(id, 1).values, digests(id, 1000).values) << id;
     }
@@ -77,8 +78,11 @@ TEST(ActivationDigest, tells_rules_and_stored_scales_apart) {
     QuantSpec spec;
     Extras extras;
     EXPECT_EQ(activation_text(spec, extras), "none");
-    spec.activation = {.granularity = MORTISE_ACTIVATION_TOKEN, .encoding = MORTISE_ENCODING_TWOS, .bits = 8,
-                       .dynamic = true, .divisor = 127};
+    spec.activation = {.granularity = MORTISE_ACTIVATION_TOKEN,
+                       .encoding = MORTISE_ENCODING_TWOS,
+                       .bits = 8,
+                       .dynamic = true,
+                       .divisor = 127};
     std::string kernels = activation_digest(spec, extras);
     spec.activation.divisor = 127.5;
     EXPECT_NE(activation_digest(spec, extras), kernels);

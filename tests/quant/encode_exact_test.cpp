@@ -39,9 +39,12 @@ QuantSpec coded(std::initializer_list<LevelShape> levels) {
     codes.bits = 8;
     spec.fields = {codes};
     for (const LevelShape& level : levels) {
-        uint64_t r = level.row_group ? rows / level.row_group : 1, c = level.column_group ? columns / level.column_group : 1;
-        spec.fields.push_back(field(level.role, level.role == MORTISE_ROLE_SCALE ? "scale" : "whole", level.dtype, r, c));
-        spec.levels.push_back({.role = level.role, .row_group = level.row_group, .column_group = level.column_group});
+        uint64_t r = level.row_group ? rows / level.row_group : 1,
+                 c = level.column_group ? columns / level.column_group : 1;
+        spec.fields.push_back(
+            field(level.role, level.role == MORTISE_ROLE_SCALE ? "scale" : "whole", level.dtype, r, c));
+        spec.levels.push_back(
+            {.role = level.role, .row_group = level.row_group, .column_group = level.column_group});
     }
     return spec;
 }
@@ -67,7 +70,8 @@ std::vector<std::byte> floats(const std::vector<float>& values) {
 Source random_codes() {
     std::mt19937 random(3);
     Source out;
-    for (uint64_t i = 0; i < rows * columns; ++i) out.codes.push_back(static_cast<std::byte>(random() & 0xF7));  // never NaN
+    for (uint64_t i = 0; i < rows * columns; ++i)
+        out.codes.push_back(static_cast<std::byte>(random() & 0xF7));  // never NaN
     return out;
 }
 
@@ -127,7 +131,10 @@ TEST(Companions, ATargetThatNeedsAStaticInputScaleRefusesASourceWithout) {
     const QuantSpec from = coded({{scale, 0, 0, DType::f32}});
     QuantSpec to = from;
     to.fields.push_back(field(MORTISE_ROLE_INPUT_SCALE, "input_scale", DType::f32, 1, 1));
-    to.activation = {.granularity = MORTISE_ACTIVATION_TENSOR, .encoding = MORTISE_ENCODING_E4M3, .bits = 8, .divisor = 448};
+    to.activation = {.granularity = MORTISE_ACTIVATION_TENSOR,
+                     .encoding = MORTISE_ENCODING_E4M3,
+                     .bits = 8,
+                     .divisor = 448};
     Source source = random_codes();
     source.scales = floats({0.0123f});
     auto writer = ModuleWriter::make(to);

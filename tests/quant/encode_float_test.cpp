@@ -57,10 +57,13 @@ struct Written {
         std::memcpy(&out, bytes.at(name).data() + i * sizeof(T), sizeof(T));
         return out;
     }
-    uint8_t nibble(size_t i) const { return static_cast<uint8_t>(at<uint8_t>("weight", i / 2) >> (i % 2 * 4) & 15); }
+    uint8_t nibble(size_t i) const {
+        return static_cast<uint8_t>(at<uint8_t>("weight", i / 2) >> (i % 2 * 4) & 15);
+    }
 };
 
-Written quantize(const QuantSpec& spec, const Quantizer& recipe, const std::vector<float>& w, double amax = 0) {
+Written quantize(const QuantSpec& spec, const Quantizer& recipe, const std::vector<float>& w,
+                 double amax = 0) {
     auto writer = ModuleWriter::make(spec);
     EXPECT_TRUE(writer) << to_string(writer.error());
     auto change = writer->quantize(recipe, 0, 0, rows, w.data(), amax);
@@ -90,12 +93,14 @@ QuantSpec two_levels(bool divides) {
     return spec;
 }
 
-// ModelOpt 0.47, qtensor/nvfp4_tensor.py: block scale = amax / (6 * s2), 1 for a block of zeros, at least 2^-9.
+// ModelOpt 0.47, qtensor/nvfp4_tensor.py: block scale = amax / (6 * s2), 1 for a block of zeros, at least
+// 2^-9.
 TEST(Recipe, two_levels_that_multiply_follow_modelopt) {
     auto w = weights(1);
     std::fill(w.begin() + 16, w.begin() + 32, 0.0f);
     for (size_t i = 32; i < 48; ++i) w[i] = 1e-9f;
-    Quantizer q{.divisor = 6, .zero_scale = 1, .code_min = -6, .code_max = 6, .clamp = true, .scale_floor = 0x1p-9};
+    Quantizer q{
+        .divisor = 6, .zero_scale = 1, .code_min = -6, .code_max = 6, .clamp = true, .scale_floor = 0x1p-9};
     Written out = quantize(two_levels(false), q, w);
     float s2 = amax_of(w, 0, w.size()) / (6.0f * 448.0f);
     EXPECT_EQ(out.at<float>("whole", 0), s2);
@@ -113,8 +118,8 @@ TEST(Recipe, two_levels_that_multiply_follow_modelopt) {
     EXPECT_EQ(out.at<uint8_t>("scale", 2), 0x01);  // not zeros, too small
 }
 
-// compressed-tensors 0.19, quantization/utils/helpers.py: everything in the model's dtype up to the global scale,
-// which divides a number by a tensor: torch computes that as the tensor's reciprocal times the number.
+// compressed-tensors 0.19, quantization/utils/helpers.py: everything in the model's dtype up to the global
+// scale, which divides a number by a tensor: torch computes that as the tensor's reciprocal times the number.
 TEST(Recipe, two_levels_that_divide_follow_compressed_tensors) {
     auto w = weights(2);
     std::fill(w.begin(), w.begin() + 16, 0.0f);
@@ -122,7 +127,8 @@ TEST(Recipe, two_levels_that_divide_follow_compressed_tensors) {
     Written out = quantize(two_levels(true), q, w);
     float whole = half(half(1.0f / half(amax_of(w, 0, w.size()))) * 2688.0f);
     EXPECT_EQ(out.at<float>("whole", 0), whole);
-    EXPECT_EQ(decode_small(DType::f8_e4m3, out.at<uint8_t>("scale", 0)), 0.125f);  // zeros: the type's epsilon
+    EXPECT_EQ(decode_small(DType::f8_e4m3, out.at<uint8_t>("scale", 0)),
+              0.125f);  // zeros: the type's epsilon
     for (size_t g = 1; g < w.size() / 16; ++g) {
         float block = whole * half(amax_of(w, g * 16, 16) / 6.0f);
         uint8_t code = encode_small(DType::f8_e4m3, block, Overflow::saturate);
@@ -150,7 +156,11 @@ TEST(Recipe, powers_of_two_follow_modelopts_ties_and_zeros) {
     std::fill(w.begin() + 32, w.begin() + 64, 0.0f);
     QuantSpec spec = spec_of(MORTISE_ENCODING_E2M1, 4, DType::u8, 32, DType::u8);
     spec.fields[1].encoding = MORTISE_ENCODING_E8M0;
-    Quantizer q{.divisor = 6, .zero_scale = 0x1p-127, .code_min = -6, .code_max = 6, .exponent_rule = MORTISE_EXPONENT_CEIL,
+    Quantizer q{.divisor = 6,
+                .zero_scale = 0x1p-127,
+                .code_min = -6,
+                .code_max = 6,
+                .exponent_rule = MORTISE_EXPONENT_CEIL,
                 .flags = MORTISE_RECIPE_TIES_TO_ZERO | MORTISE_RECIPE_MINUS_ZERO};
     Written out = quantize(spec, q, w);
     EXPECT_EQ(out.at<uint8_t>("scale", 0), 127);
@@ -167,11 +177,16 @@ TEST(Recipe, the_edge_of_larger_magnitude_is_met_as_mlx_does) {
     spec.fields.push_back(field(MORTISE_ROLE_ADDEND, "bias", DType::bf16, rows, columns / 32));
     spec.offset = Offset::addend;
     spec.zero_map = {.role = MORTISE_ROLE_ADDEND, .row_group = 1, .column_group = 32};
-    Quantizer q{.method = MORTISE_METHOD_EDGE, .code_min = 0, .code_max = 15, .flags = MORTISE_RECIPE_UNROUNDED, .scale_floor = 1e-7};
+    Quantizer q{.method = MORTISE_METHOD_EDGE,
+                .code_min = 0,
+                .code_max = 15,
+                .flags = MORTISE_RECIPE_UNROUNDED,
+                .scale_floor = 1e-7};
     Written out = quantize(spec, q, w);
     int negative = 0;
     for (size_t g = 0; g < w.size() / 32; ++g) {
-        auto [low, high] = std::minmax_element(w.begin() + static_cast<long>(g * 32), w.begin() + static_cast<long>(g * 32 + 32));
+        auto [low, high] = std::minmax_element(w.begin() + static_cast<long>(g * 32),
+                                               w.begin() + static_cast<long>(g * 32 + 32));
         bool left = std::fabs(*low) > std::fabs(*high);
         float scale = std::max((*high - *low) / 15.0f, 1e-7f);
         scale = left ? scale : -scale;
@@ -181,23 +196,28 @@ TEST(Recipe, the_edge_of_larger_magnitude_is_met_as_mlx_does) {
         ASSERT_EQ(out.at<uint16_t>("scale", g), f32_to_bf16(scale));
         ASSERT_EQ(out.at<uint16_t>("bias", g), f32_to_bf16(edge));
         for (size_t i = g * 32; i < g * 32 + 32; ++i) {
-            ASSERT_EQ(out.nibble(i), static_cast<uint8_t>(std::clamp(std::rint((w[i] - edge) / scale), 0.0f, 15.0f)));
+            ASSERT_EQ(out.nibble(i),
+                      static_cast<uint8_t>(std::clamp(std::rint((w[i] - edge) / scale), 0.0f, 15.0f)));
         }
     }
     EXPECT_GT(negative, 0);
 }
 
-// transformers' FP8 and AutoFP8: the weight is multiplied by 448 / amax, and the reciprocal of that is stored.
+// transformers' FP8 and AutoFP8: the weight is multiplied by 448 / amax, and the reciprocal of that is
+// stored.
 TEST(Recipe, a_reciprocal_scale_multiplies_first) {
     auto w = weights(6);
     QuantSpec spec = spec_of(MORTISE_ENCODING_E4M3, 8, DType::f8_e4m3, columns, DType::f32);
-    Quantizer q{.divisor = 448, .code_min = -448, .code_max = 448, .clamp = true, .flags = MORTISE_RECIPE_RECIPROCAL};
+    Quantizer q{
+        .divisor = 448, .code_min = -448, .code_max = 448, .clamp = true, .flags = MORTISE_RECIPE_RECIPROCAL};
     Written out = quantize(spec, q, w);
     for (size_t r = 0; r < rows; ++r) {
         float factor = 448.0f / amax_of(w, r * columns, columns);
         ASSERT_EQ(out.at<float>("scale", r), 1.0f / factor);
         for (size_t i = r * columns; i < (r + 1) * columns; ++i) {
-            ASSERT_EQ(out.at<uint8_t>("weight", i), encode_small(DType::f8_e4m3, std::clamp(w[i] * factor, -448.0f, 448.0f), Overflow::saturate));
+            ASSERT_EQ(
+                out.at<uint8_t>("weight", i),
+                encode_small(DType::f8_e4m3, std::clamp(w[i] * factor, -448.0f, 448.0f), Overflow::saturate));
         }
     }
 }
@@ -213,7 +233,8 @@ TEST(Recipe, a_quotient_may_have_another_dtype_than_the_scale) {
     int differ = 0;
     for (size_t i = 0; i < w.size(); ++i) {
         float quotient = w[i] / twice.at<float>("scale", i / columns);
-        ASSERT_EQ(twice.at<uint8_t>("weight", i), encode_small(DType::f8_e4m3, half(quotient), Overflow::saturate));
+        ASSERT_EQ(twice.at<uint8_t>("weight", i),
+                  encode_small(DType::f8_e4m3, half(quotient), Overflow::saturate));
         differ += twice.at<uint8_t>("weight", i) != single.at<uint8_t>("weight", i);
     }
     EXPECT_GT(differ, 0);
@@ -234,7 +255,11 @@ QuantSpec unsigned_groups() {
 TEST(Recipe, a_group_of_zeros_may_stand_for_another_range) {
     auto w = weights(8);
     std::fill(w.begin(), w.begin() + 16, 0.0f);
-    Quantizer q{.method = MORTISE_METHOD_MINMAX, .code_min = 0, .code_max = 15, .flags = MORTISE_RECIPE_UNROUNDED, .zero_amax = 1};
+    Quantizer q{.method = MORTISE_METHOD_MINMAX,
+                .code_min = 0,
+                .code_max = 15,
+                .flags = MORTISE_RECIPE_UNROUNDED,
+                .zero_amax = 1};
     Written out = quantize(unsigned_groups(), q, w);
     EXPECT_EQ(out.at<uint16_t>("scale", 0), f32_to_f16(2.0f / 15.0f));
     EXPECT_EQ(out.values[0], 0.0f);
@@ -244,7 +269,9 @@ TEST(Recipe, a_group_of_zeros_may_stand_for_another_range) {
         float scale = (high - low) / 15.0f, zero = std::rint(-low / scale);
         ASSERT_EQ(out.at<uint8_t>("zero", g), static_cast<uint8_t>(zero));
         for (size_t i = g * 16; i < g * 16 + 16; ++i) {
-            ASSERT_EQ(out.nibble(i), static_cast<uint8_t>(std::clamp(std::rint(w[i] / scale) + zero, 0.0f, 15.0f))) << i;
+            ASSERT_EQ(out.nibble(i),
+                      static_cast<uint8_t>(std::clamp(std::rint(w[i] / scale) + zero, 0.0f, 15.0f)))
+                << i;
         }
     }
 }
@@ -254,7 +281,11 @@ TEST(Recipe, a_range_need_not_hold_zero) {
     auto w = weights(9);
     for (size_t i = 0; i < 16; ++i) w[i] = 1.0f + 0.01f * static_cast<float>(i);
     std::fill(w.begin() + 16, w.begin() + 32, 0.0f);
-    Quantizer q{.method = MORTISE_METHOD_MINMAX, .code_min = 0, .code_max = 15, .flags = MORTISE_RECIPE_ANY_RANGE, .amax_floor = 1e-5};
+    Quantizer q{.method = MORTISE_METHOD_MINMAX,
+                .code_min = 0,
+                .code_max = 15,
+                .flags = MORTISE_RECIPE_ANY_RANGE,
+                .amax_floor = 1e-5};
     Written out = quantize(unsigned_groups(), q, w);
     EXPECT_EQ(out.at<uint16_t>("scale", 0), f32_to_f16((w[15] - w[0]) / 15.0f));
     EXPECT_EQ(out.at<uint8_t>("zero", 0), 0);
@@ -264,7 +295,10 @@ TEST(Recipe, a_range_need_not_hold_zero) {
 // compressed-tensors: the zero point is added before the sum is rounded, all in the model's dtype.
 TEST(Recipe, a_zero_point_may_be_added_before_rounding) {
     auto w = weights(10);
-    Quantizer q{.method = MORTISE_METHOD_MINMAX, .compute = MORTISE_ENCODING_BF16, .code_min = 0, .code_max = 15,
+    Quantizer q{.method = MORTISE_METHOD_MINMAX,
+                .compute = MORTISE_ENCODING_BF16,
+                .code_min = 0,
+                .code_max = 15,
                 .flags = MORTISE_RECIPE_LATE_ROUND};
     QuantSpec spec = unsigned_groups();
     spec.fields[1].dtypes = {DType::bf16};
@@ -285,7 +319,8 @@ TEST(Recipe, a_scale_of_zero_may_stay) {
     Written out = quantize(spec, q, w);
     EXPECT_EQ(out.at<uint8_t>("scale", 0), 0);
     EXPECT_EQ(out.nibble(0), 0);
-    EXPECT_EQ(out.at<uint8_t>("scale", 1), encode_small(DType::f8_e4m3, amax_of(w, 16, 16) / 6.0f, Overflow::saturate));
+    EXPECT_EQ(out.at<uint8_t>("scale", 1),
+              encode_small(DType::f8_e4m3, amax_of(w, 16, 16) / 6.0f, Overflow::saturate));
 }
 
 }  // namespace

@@ -14,8 +14,8 @@
 namespace mortise::quant {
 namespace {
 
-using testing::spec_of;
 using testing::sources_of;
+using testing::spec_of;
 using testing::vector;
 
 struct Outcome {
@@ -45,7 +45,8 @@ std::vector<std::string> ids() {
 }
 
 class OwnDialect : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(all, OwnDialect, ::testing::ValuesIn(ids()), [](const auto& one) { return one.param; });
+INSTANTIATE_TEST_SUITE_P(all, OwnDialect, ::testing::ValuesIn(ids()),
+                         [](const auto& one) { return one.param; });
 
 TEST_P(OwnDialect, is_written_back_byte_for_byte) {
     const auto& v = vector(GetParam());
@@ -71,7 +72,8 @@ std::map<std::string, std::vector<std::byte>> random_bytes(const testing::Vector
             bool top = step > 1 && i % step == step - 1;
             bool number = is_float(tensor.dtype) && tensor.dtype != DType::f8_e8m0;
             auto byte = static_cast<uint8_t>(random());
-            if (number && top) byte = static_cast<uint8_t>((byte & 0x80) | 0x38 | (byte & 3));  // small exponents
+            if (number && top)
+                byte = static_cast<uint8_t>((byte & 0x80) | 0x38 | (byte & 3));  // small exponents
             if (number && step == 1) byte &= 0x77;
             if (name == "block") byte &= 0x37;  // its halves are finite
             bytes[i] = static_cast<std::byte>(byte);
@@ -99,12 +101,16 @@ struct Conversion {
     const char* to;
 };
 TEST(Reencoding, keeps_every_weight_where_the_formats_allow_it) {
-    for (auto [from, to] : {Conversion{"awq_gemm", "awq_gemm_as_gptq_v2"}, {"awq_gemm_as_gptq_v2", "awq_gemm"},
-                            {"awq_gemm", "awq_gemm_as_pack_quantized"}, {"awq_gemm_as_pack_quantized", "awq_gemm"},
+    for (auto [from, to] : {Conversion{"awq_gemm", "awq_gemm_as_gptq_v2"},
+                            {"awq_gemm_as_gptq_v2", "awq_gemm"},
+                            {"awq_gemm", "awq_gemm_as_pack_quantized"},
+                            {"awq_gemm_as_pack_quantized", "awq_gemm"},
                             {"fp8_per_channel_ct", "fp8_per_channel_modelopt"},
                             {"fp8_block_ragged_deepseek", "fp8_block_ragged_modelopt_pb_wo"},
                             {"fp8_block_ragged_modelopt_pb_wo", "fp8_block_ragged_ct_block"},
-                            {"ct_mxfp4", "gptoss_mxfp4"}, {"gptoss_mxfp4", "mlx_mxfp4"}, {"ct_mxfp8", "modelopt_mxfp8"}}) {
+                            {"ct_mxfp4", "gptoss_mxfp4"},
+                            {"gptoss_mxfp4", "mlx_mxfp4"},
+                            {"ct_mxfp8", "modelopt_mxfp8"}}) {
         Outcome out = reencode(from, to);
         EXPECT_EQ(out.error, "") << from << " to " << to;
         EXPECT_EQ(out.change.changed, 0u) << from << " to " << to;
@@ -117,7 +123,8 @@ TEST(Reencoding, keeps_every_weight_where_the_formats_allow_it) {
 TEST(Reencoding, counts_the_weights_that_a_rounded_addend_changes) {
     Outcome out = reencode("awq_gemm", "awq_gemm_as_mlx_affine");
     EXPECT_EQ(out.error, "");
-    auto was = testing::expected_floats(vector("awq_gemm"), "w"), is = testing::expected_floats(vector("awq_gemm_as_mlx_affine"), "w");
+    auto was = testing::expected_floats(vector("awq_gemm"), "w"),
+         is = testing::expected_floats(vector("awq_gemm_as_mlx_affine"), "w");
     uint64_t changed = 0;
     double most = 0;
     for (size_t i = 0; i < was.size(); ++i) {
@@ -127,7 +134,8 @@ TEST(Reencoding, counts_the_weights_that_a_rounded_addend_changes) {
     EXPECT_EQ(out.change.changed, changed);
     EXPECT_EQ(out.change.max_error, most);
     for (const WrittenTensor& tensor : out.tensors) {
-        EXPECT_TRUE(tensor.bytes == vector("awq_gemm_as_mlx_affine").tensors.at(tensor.name).bytes) << tensor.name;
+        EXPECT_TRUE(tensor.bytes == vector("awq_gemm_as_mlx_affine").tensors.at(tensor.name).bytes)
+            << tensor.name;
     }
 }
 
@@ -237,8 +245,12 @@ TEST(Quantizing, fp8_rows_follows_the_recipe_in_bf16_and_in_f32) {
         }
         std::vector<float> w = random_weights(12, 7, true);
         std::fill(w.begin() + 8, w.end(), 0.0f);  // a row without weights
-        Quantizer q{.method = 1, .compute = half ? uint32_t{MORTISE_ENCODING_BF16} : uint32_t{MORTISE_ENCODING_F32}, .divisor = 448,
-                    .code_min = -448, .code_max = 448, .clamp = true};
+        Quantizer q{.method = 1,
+                    .compute = half ? uint32_t{MORTISE_ENCODING_BF16} : uint32_t{MORTISE_ENCODING_F32},
+                    .divisor = 448,
+                    .code_min = -448,
+                    .code_max = 448,
+                    .clamp = true};
         auto writer = ModuleWriter::make(spec);
         auto change = writer->quantize(q, 0, 0, 3, w.data());
         ASSERT_TRUE(change);
@@ -258,7 +270,8 @@ TEST(Quantizing, fp8_rows_follows_the_recipe_in_bf16_and_in_f32) {
             EXPECT_EQ(stored, scale);
             for (size_t c = 0; c < 4; ++c) {
                 float quotient = std::clamp(round(w[r * 4 + c] / scale), -448.0f, 448.0f);
-                EXPECT_EQ(static_cast<uint8_t>(tensors[0].bytes[r * 4 + c]), encode_small(DType::f8_e4m3, quotient, Overflow::saturate));
+                EXPECT_EQ(static_cast<uint8_t>(tensors[0].bytes[r * 4 + c]),
+                          encode_small(DType::f8_e4m3, quotient, Overflow::saturate));
             }
         }
     }
@@ -279,7 +292,8 @@ TEST(Quantizing, asymmetric_groups_keeps_zero_and_stays_within_half_a_step) {
     EXPECT_EQ((*back)[5], 0.0f);
     double worst = 0;
     for (size_t i = 0; i < w.size(); i += 4) {
-        auto [low, high] = std::minmax_element(w.begin() + static_cast<long>(i), w.begin() + static_cast<long>(i + 4));
+        auto [low, high] =
+            std::minmax_element(w.begin() + static_cast<long>(i), w.begin() + static_cast<long>(i + 4));
         float step = (std::max(*high, 0.0f) - std::min(*low, 0.0f)) / 15;
         for (size_t j = i; j < i + 4; ++j) {
             EXPECT_LE(std::fabs((*back)[j] - w[j]), step * 1.01f);
@@ -307,8 +321,9 @@ TEST(Quantizing, blocks_takes_one_scale_per_block_also_at_ragged_edges) {
 }
 
 TEST(Quantizing, two_levels_and_power_of_two_scales_decodes_to_what_it_reports) {
-    for (const char* id : {"modelopt_nvfp4", "ct_nvfp4", "ct_mxfp4", "ct_mxfp8", "mlx_affine4", "mlx_affine3", "gptq4_v1_asym",
-                           "gptq3_v1", "ct_pack4_sym", "gguf_q4_0", "gguf_q8_0", "modelopt_int8_sq", "fp8_per_tensor_static"}) {
+    for (const char* id : {"modelopt_nvfp4", "ct_nvfp4", "ct_mxfp4", "ct_mxfp8", "mlx_affine4", "mlx_affine3",
+                           "gptq4_v1_asym", "gptq3_v1", "ct_pack4_sym", "gguf_q4_0", "gguf_q8_0",
+                           "modelopt_int8_sq", "fp8_per_tensor_static"}) {
         QuantSpec spec = spec_of(vector(id));
         std::vector<uint32_t> absent{MORTISE_ROLE_PRE_SCALE};
         uint64_t n = spec.extent.rows * spec.extent.columns;
@@ -316,7 +331,9 @@ TEST(Quantizing, two_levels_and_power_of_two_scales_decodes_to_what_it_reports) 
         bool asymmetric = spec.offset == Offset::zero_point || spec.offset == Offset::addend;
         double half = spec.is_integer() ? std::ldexp(1.0, static_cast<int>(spec.bits) - 1) : 0;
         Quantizer q{.method = asymmetric ? 2u : 1u};
-        q.divisor = spec.encoding == MORTISE_ENCODING_E2M1 ? 6 : spec.encoding == MORTISE_ENCODING_E4M3 ? 448 : half - 1;
+        q.divisor = spec.encoding == MORTISE_ENCODING_E2M1   ? 6
+                    : spec.encoding == MORTISE_ENCODING_E4M3 ? 448
+                                                             : half - 1;
         bool is_unsigned = spec.encoding == MORTISE_ENCODING_UNSIGNED;
         q.code_min = is_unsigned ? 0 : -half;
         q.code_max = is_unsigned ? 2 * half - 1 : half - 1;
@@ -331,7 +348,8 @@ TEST(Quantizing, two_levels_and_power_of_two_scales_decodes_to_what_it_reports) 
         for (size_t i = 0; i < n; ++i) own.add(w[i], (*back)[i]);
         EXPECT_EQ(own.changed, change->changed) << id;
         EXPECT_EQ(own.max_error, change->max_error) << id;
-        EXPECT_GT(own.sqnr_db(), id == std::string("mlx_affine3") || id == std::string("gptq3_v1") ? 8 : 14) << id;
+        EXPECT_GT(own.sqnr_db(), id == std::string("mlx_affine3") || id == std::string("gptq3_v1") ? 8 : 14)
+            << id;
     }
 }
 

@@ -16,8 +16,8 @@ namespace {
 using testing::plane;
 
 constexpr uint32_t ROW = MORTISE_SOURCE_ROW, COLUMN = MORTISE_SOURCE_COLUMN, BIT = MORTISE_SOURCE_BIT,
-                   EXPERT = MORTISE_SOURCE_EXPERT,
-                   COLUMNS = MORTISE_SOURCE_COLUMN_STREAM, FLAT = MORTISE_SOURCE_FLAT;
+                   EXPERT = MORTISE_SOURCE_EXPERT, COLUMNS = MORTISE_SOURCE_COLUMN_STREAM,
+                   FLAT = MORTISE_SOURCE_FLAT;
 
 // The definition, element by element.
 bool is_one_to_one(const Layout& layout, Extent extent, uint32_t bits, uint64_t tensor_bits) {
@@ -27,7 +27,8 @@ bool is_one_to_one(const Layout& layout, Extent extent, uint32_t bits, uint64_t 
             for (uint64_t c = 0; c < extent.columns; ++c) {
                 for (uint32_t b = 0; b < bits; ++b) {
                     int64_t at = bit_address(layout, extent, bits, e, r, c, b);
-                    if (at < 0 || at >= static_cast<int64_t>(tensor_bits) || !seen.insert(at).second) return false;
+                    if (at < 0 || at >= static_cast<int64_t>(tensor_bits) || !seen.insert(at).second)
+                        return false;
                 }
             }
         }
@@ -44,7 +45,9 @@ struct Made {
 
 // A valid layout: mixed-radix digits of each axis, laid out in a random order, with some padding.
 Made random_layout(std::mt19937& random) {
-    auto pick = [&](uint64_t low, uint64_t high) { return std::uniform_int_distribution<uint64_t>(low, high)(random); };
+    auto pick = [&](uint64_t low, uint64_t high) {
+        return std::uniform_int_distribution<uint64_t>(low, high)(random);
+    };
     Made made;
     made.bits = static_cast<uint32_t>(pick(1, 6));
     std::vector<Term> terms;
@@ -100,7 +103,9 @@ Made random_layout(std::mt19937& random) {
 
 // Changes one number so that the layout is usually wrong.
 void spoil(Made& made, std::mt19937& random) {
-    auto pick = [&](uint64_t low, uint64_t high) { return std::uniform_int_distribution<uint64_t>(low, high)(random); };
+    auto pick = [&](uint64_t low, uint64_t high) {
+        return std::uniform_int_distribution<uint64_t>(low, high)(random);
+    };
     Plane& plane = made.layout.planes.front();
     Term& term = plane.terms[pick(0, plane.terms.size() - 1)];
     switch (pick(0, 6)) {
@@ -136,7 +141,9 @@ TEST(Proof, accepts_no_layout_that_enumeration_refutes) {
         auto proof = prove(made.layout, made.extent, made.bits, made.tensor_bits);
         ASSERT_TRUE(good || !proof);
         refuted += !good;
-        if (!proof) { EXPECT_EQ(proof.error().code(), Code::layout_invalid); }
+        if (!proof) {
+            EXPECT_EQ(proof.error().code(), Code::layout_invalid);
+        }
     }
     EXPECT_GT(refuted, 2000);  // else the test would say nothing
 }
@@ -155,8 +162,12 @@ TEST(Proof, finds_two_planes_that_share_a_bit) {
 TEST(Proof, costs_nothing_for_huge_tensors) {
     Extent extent{256, 1u << 20, 1u << 20};
     auto n = static_cast<int64_t>(extent.rows), k = static_cast<int64_t>(extent.columns);
-    Layout layout = plane(4, {{ROW, 1, 2, 16}, {ROW, 2, 4, 4}, {ROW, 8, 0, 32}, {COLUMN, 1, 0, n * 4},
-                              {EXPERT, 1, 0, n * k * 4}, {BIT, 1, 0, 1}});
+    Layout layout = plane(4, {{ROW, 1, 2, 16},
+                              {ROW, 2, 4, 4},
+                              {ROW, 8, 0, 32},
+                              {COLUMN, 1, 0, n * 4},
+                              {EXPERT, 1, 0, n * k * 4},
+                              {BIT, 1, 0, 1}});
     EXPECT_TRUE(prove(layout, extent, 4, extent.experts * extent.rows * extent.columns * 4));
     EXPECT_FALSE(prove(layout, extent, 4, extent.experts * extent.rows * extent.columns * 4 - 8));
 }
@@ -164,13 +175,15 @@ TEST(Proof, costs_nothing_for_huge_tensors) {
 TEST(Proof, refuses_numbers_that_would_overflow) {
     Extent extent{1, 4, 4};
     int64_t huge = int64_t{1} << 62;
-    EXPECT_FALSE(prove(plane(4, {{ROW, 1, 0, huge}, {COLUMN, 1, 0, 4}, {BIT, 1, 0, 1}}), extent, 4, ~uint64_t{0}));
-    EXPECT_FALSE(prove(plane(4, {{ROW, 1, 0, 16}, {COLUMN, 1, 0, 4}, {BIT, 1, 0, 1}}), {1u << 31, 1u << 31, 1u << 31}, 4,
-                       ~uint64_t{0}));
+    EXPECT_FALSE(
+        prove(plane(4, {{ROW, 1, 0, huge}, {COLUMN, 1, 0, 4}, {BIT, 1, 0, 1}}), extent, 4, ~uint64_t{0}));
+    EXPECT_FALSE(prove(plane(4, {{ROW, 1, 0, 16}, {COLUMN, 1, 0, 4}, {BIT, 1, 0, 1}}),
+                       {1u << 31, 1u << 31, 1u << 31}, 4, ~uint64_t{0}));
     EXPECT_FALSE(prove(plane(4, {{ROW, 0, 0, 16}, {COLUMN, 1, 0, 4}, {BIT, 1, 0, 1}}), extent, 4, 64));
     uint64_t wide = uint64_t{1} << 63;
-    EXPECT_FALSE(prove(plane(4, {{ROW, 1, wide, 16}, {ROW, wide, wide, 1}, {COLUMN, 1, 0, 4}, {BIT, 1, 0, 1}}),
-                       {1, 1u << 20, 4}, 4, 100));
+    EXPECT_FALSE(
+        prove(plane(4, {{ROW, 1, wide, 16}, {ROW, wide, wide, 1}, {COLUMN, 1, 0, 4}, {BIT, 1, 0, 1}}),
+              {1, 1u << 20, 4}, 4, 100));
 }
 
 TEST(Copier, agrees_with_the_definition_and_deposits_what_it_extracts) {
@@ -179,7 +192,8 @@ TEST(Copier, agrees_with_the_definition_and_deposits_what_it_extracts) {
         Made made = random_layout(random);
         std::vector<std::byte> bytes((made.tensor_bits + 7) / 8), copy(bytes.size());
         for (auto& byte : bytes) byte = static_cast<std::byte>(random());
-        uint64_t column0 = random() % made.extent.columns, columns = 1 + random() % (made.extent.columns - column0);
+        uint64_t column0 = random() % made.extent.columns,
+                 columns = 1 + random() % (made.extent.columns - column0);
         uint64_t expert = random() % made.extent.experts;
         std::vector<uint64_t> rows;
         for (uint64_t r = made.extent.rows; r-- > 0;) rows.push_back(r);
@@ -193,7 +207,8 @@ TEST(Copier, agrees_with_the_definition_and_deposits_what_it_extracts) {
             for (uint32_t b = 0; b < made.bits; ++b) {
                 int64_t address = bit_address(made.layout, made.extent, made.bits, expert, rows[at / columns],
                                               column0 + at % columns, b);
-                uint64_t bit = static_cast<uint64_t>(bytes[static_cast<size_t>(address / 8)]) >> (address % 8) & 1;
+                uint64_t bit =
+                    static_cast<uint64_t>(bytes[static_cast<size_t>(address / 8)]) >> (address % 8) & 1;
                 expected |= bit << b;
             }
             ASSERT_EQ(narrow[at], expected);
@@ -218,14 +233,17 @@ TEST(Window, holds_exactly_what_its_rows_need) {
             ASSERT_GE(range.begin, end);
             end = range.begin + range.bytes;
             ASSERT_LE(end, bytes.size());
-            some.insert(some.end(), bytes.begin() + static_cast<long>(range.begin), bytes.begin() + static_cast<long>(end));
+            some.insert(some.end(), bytes.begin() + static_cast<long>(range.begin),
+                        bytes.begin() + static_cast<long>(end));
         }
         ASSERT_EQ(some.size(), w.bytes());
         std::vector<uint64_t> rows(n);
         std::iota(rows.begin(), rows.end(), row0);
         std::vector<uint8_t> whole(n * made.extent.columns), part(whole.size());
-        Copier(made.layout, made.extent, made.bits, 0, made.extent.columns).extract(bytes, expert, rows, whole.data());
-        Copier(w.layout, made.extent, made.bits, 0, made.extent.columns).extract(some, expert, rows, part.data());
+        Copier(made.layout, made.extent, made.bits, 0, made.extent.columns)
+            .extract(bytes, expert, rows, whole.data());
+        Copier(w.layout, made.extent, made.bits, 0, made.extent.columns)
+            .extract(some, expert, rows, part.data());
         ASSERT_EQ(part, whole);
     }
 }

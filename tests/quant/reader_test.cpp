@@ -69,16 +69,21 @@ void expect_weights(const Made& made, const std::function<float(uint64_t, uint64
 
 TEST(Reader, gives_each_shard_of_fused_rows_its_own_scale) {
     Made made = int8(6, 2, {.role = MORTISE_ROLE_SCALE, .row_splits = {1, 4, 6}}, {1, 3, 1}, {1, 10, 100});
-    expect_weights(made, [](uint64_t r, uint64_t c) { return static_cast<float>(r * 2 + c) * (r < 1 ? 1 : r < 4 ? 10 : 100); });
+    expect_weights(made, [](uint64_t r, uint64_t c) {
+        return static_cast<float>(r * 2 + c) * (r < 1 ? 1 : r < 4 ? 10 : 100);
+    });
 }
 
 TEST(Reader, lets_the_last_group_be_short) {
-    Made made = int8(2, 5, {.role = MORTISE_ROLE_SCALE, .row_group = 1, .column_group = 2}, {1, 2, 3}, {1, 2, 3, 4, 5, 6});
-    expect_weights(made, [](uint64_t r, uint64_t c) { return static_cast<float>((r * 5 + c) * (r * 3 + c / 2 + 1)); });
+    Made made = int8(2, 5, {.role = MORTISE_ROLE_SCALE, .row_group = 1, .column_group = 2}, {1, 2, 3},
+                     {1, 2, 3, 4, 5, 6});
+    expect_weights(
+        made, [](uint64_t r, uint64_t c) { return static_cast<float>((r * 5 + c) * (r * 3 + c / 2 + 1)); });
 }
 
 TEST(Reader, runs_flat_groups_across_row_ends) {
-    Made made = int8(4, 6, {.role = MORTISE_ROLE_SCALE, .column_group = 8, .flat = true}, {1, 1, 3}, {1, 10, 100});
+    Made made =
+        int8(4, 6, {.role = MORTISE_ROLE_SCALE, .column_group = 8, .flat = true}, {1, 1, 3}, {1, 10, 100});
     expect_weights(made, [](uint64_t r, uint64_t c) {
         uint64_t at = r * 6 + c;
         return static_cast<float>(at) * (at < 8 ? 1 : at < 16 ? 10 : 100);
@@ -95,7 +100,8 @@ TEST(Reader, divides_last_whatever_the_order_of_levels) {
 }
 
 TEST(Reader, follows_a_column_map_and_tells_a_plain_one_from_it) {
-    Made made = int8(1, 4, {.role = MORTISE_ROLE_SCALE, .row_group = 1, .column_group = 2}, {1, 1, 2}, {1, 10});
+    Made made =
+        int8(1, 4, {.role = MORTISE_ROLE_SCALE, .row_group = 1, .column_group = 2}, {1, 1, 2}, {1, 10});
     made.add(MORTISE_ROLE_G_IDX, {1, 1, 4}, DType::i32, std::vector<int32_t>{1, 0, 1, 0});
     expect_weights(made, [](uint64_t, uint64_t c) { return static_cast<float>(c * (c % 2 ? 1 : 10)); });
     auto indexed = [&](std::vector<int32_t> map) {
@@ -110,7 +116,8 @@ TEST(Reader, follows_a_column_map_and_tells_a_plain_one_from_it) {
 }
 
 TEST(Reader, refuses_a_column_map_that_points_outside) {
-    Made made = int8(1, 4, {.role = MORTISE_ROLE_SCALE, .row_group = 1, .column_group = 2}, {1, 1, 2}, {1, 10});
+    Made made =
+        int8(1, 4, {.role = MORTISE_ROLE_SCALE, .row_group = 1, .column_group = 2}, {1, 1, 2}, {1, 10});
     made.add(MORTISE_ROLE_G_IDX, {1, 1, 4}, DType::i32, std::vector<int32_t>{1, 0, 2, 0});
     auto reader = PartReader::make(made.spec, made.sources(), {});
     ASSERT_FALSE(reader);
@@ -119,7 +126,8 @@ TEST(Reader, refuses_a_column_map_that_points_outside) {
 }
 
 TEST(Reader, starts_inside_a_group_with_the_right_phase) {
-    Made made = int8(1, 8, {.role = MORTISE_ROLE_SCALE, .row_group = 1, .column_group = 3}, {1, 1, 3}, {1, 10, 100});
+    Made made =
+        int8(1, 8, {.role = MORTISE_ROLE_SCALE, .row_group = 1, .column_group = 3}, {1, 1, 3}, {1, 10, 100});
     auto reader = PartReader::make(made.spec, made.sources(), {.column0 = 2, .columns = 5});
     ASSERT_TRUE(reader);
     Tile tile;
@@ -196,10 +204,16 @@ TEST(Reader, reads_plain_weights_of_every_float) {
         Made made;
         made.spec.extent = {1, 2, 2};
         made.spec.encoding = MORTISE_ENCODING_AS_DTYPE;
-        if (dtype == DType::f64) made.add(MORTISE_ROLE_CODES, made.spec.extent, dtype, std::vector<double>{1, -2, 0.5, 3});
-        if (dtype == DType::f32) made.add(MORTISE_ROLE_CODES, made.spec.extent, dtype, std::vector<float>{1, -2, 0.5, 3});
-        if (dtype == DType::f16) made.add(MORTISE_ROLE_CODES, made.spec.extent, dtype, std::vector<uint16_t>{0x3C00, 0xC000, 0x3800, 0x4200});
-        if (dtype == DType::bf16) made.add(MORTISE_ROLE_CODES, made.spec.extent, dtype, std::vector<uint16_t>{0x3F80, 0xC000, 0x3F00, 0x4040});
+        if (dtype == DType::f64)
+            made.add(MORTISE_ROLE_CODES, made.spec.extent, dtype, std::vector<double>{1, -2, 0.5, 3});
+        if (dtype == DType::f32)
+            made.add(MORTISE_ROLE_CODES, made.spec.extent, dtype, std::vector<float>{1, -2, 0.5, 3});
+        if (dtype == DType::f16)
+            made.add(MORTISE_ROLE_CODES, made.spec.extent, dtype,
+                     std::vector<uint16_t>{0x3C00, 0xC000, 0x3800, 0x4200});
+        if (dtype == DType::bf16)
+            made.add(MORTISE_ROLE_CODES, made.spec.extent, dtype,
+                     std::vector<uint16_t>{0x3F80, 0xC000, 0x3F00, 0x4040});
         EXPECT_EQ(*decode_all(made.spec, made.sources()), (std::vector<float>{1, -2, 0.5, 3})) << name(dtype);
     }
 }
@@ -207,7 +221,8 @@ TEST(Reader, reads_plain_weights_of_every_float) {
 TEST(Extras, are_read_by_rows_and_columns_as_numbers) {
     Made made = int8(3, 4, {.role = MORTISE_ROLE_SCALE}, {1, 1, 1}, {1});
     made.add(MORTISE_ROLE_BIAS, {1, 3, 1}, DType::bf16, std::vector<uint16_t>{0x3F80, 0x4000, 0x4040});
-    made.add(MORTISE_ROLE_PRE_SCALE, {1, 1, 4}, DType::f16, std::vector<uint16_t>{0x3C00, 0x4000, 0x4200, 0x4400});
+    made.add(MORTISE_ROLE_PRE_SCALE, {1, 1, 4}, DType::f16,
+             std::vector<uint16_t>{0x3C00, 0x4000, 0x4200, 0x4400});
     std::vector<uint64_t> rows{2, 0};
     auto extras = read_extras(made.spec, made.sources(), 0, rows, 1, 2);
     ASSERT_TRUE(extras);
@@ -224,16 +239,17 @@ struct Content {
     Code code;
 };
 TEST(Contents, keep_their_promises_or_are_named) {
-    for (const Content& c : {Content{MORTISE_FIELD_FINITE, {1, -1, 0}, {1, NAN, 0}, Code::value_not_finite},
-                             Content{MORTISE_FIELD_FINITE, {1, 2, 3}, {1, 2, INFINITY}, Code::value_not_finite},
-                             Content{MORTISE_FIELD_POSITIVE, {1, 2, 3}, {1, 0, 3}, Code::value_range},
-                             Content{MORTISE_FIELD_POSITIVE, {1, 2, 3}, {1, NAN, 3}, Code::value_range},
-                             Content{MORTISE_FIELD_DROP_IF_ZERO, {0, -0.0f, 0}, {0, 0, 1e-30f}, Code::value_obligation},
-                             Content{MORTISE_FIELD_POWER_OF_TWO, {1, 0x1p-127f, 256}, {1, 3, 4}, Code::value_obligation},
-                             Content{MORTISE_FIELD_POWER_OF_TWO, {1, 2, 4}, {1, -2, 4}, Code::value_obligation},
-                             Content{MORTISE_FIELD_CONSTANT, {8, 8, 8}, {8, 7, 8}, Code::value_obligation},
-                             Content{MORTISE_FIELD_BELOW_GROUPS, {0, 1, 3}, {0, 4, 1}, Code::value_range},
-                             Content{MORTISE_FIELD_BELOW_GROUPS, {0, 1, 3}, {0, -2, 1}, Code::value_range}}) {
+    for (const Content& c :
+         {Content{MORTISE_FIELD_FINITE, {1, -1, 0}, {1, NAN, 0}, Code::value_not_finite},
+          Content{MORTISE_FIELD_FINITE, {1, 2, 3}, {1, 2, INFINITY}, Code::value_not_finite},
+          Content{MORTISE_FIELD_POSITIVE, {1, 2, 3}, {1, 0, 3}, Code::value_range},
+          Content{MORTISE_FIELD_POSITIVE, {1, 2, 3}, {1, NAN, 3}, Code::value_range},
+          Content{MORTISE_FIELD_DROP_IF_ZERO, {0, -0.0f, 0}, {0, 0, 1e-30f}, Code::value_obligation},
+          Content{MORTISE_FIELD_POWER_OF_TWO, {1, 0x1p-127f, 256}, {1, 3, 4}, Code::value_obligation},
+          Content{MORTISE_FIELD_POWER_OF_TWO, {1, 2, 4}, {1, -2, 4}, Code::value_obligation},
+          Content{MORTISE_FIELD_CONSTANT, {8, 8, 8}, {8, 7, 8}, Code::value_obligation},
+          Content{MORTISE_FIELD_BELOW_GROUPS, {0, 1, 3}, {0, 4, 1}, Code::value_range},
+          Content{MORTISE_FIELD_BELOW_GROUPS, {0, 1, 3}, {0, -2, 1}, Code::value_range}}) {
         Made made;
         Field& field = made.add(MORTISE_ROLE_SCALE, {1, 1, 3}, DType::f32, c.good);
         field.flags = c.flag;
@@ -252,11 +268,17 @@ TEST(Contents, keep_their_promises_or_are_named) {
 }
 
 TEST(Contents, of_small_floats_have_not_a_numbers_too) {
-    for (auto [dtype, bad] : {std::pair{DType::f8_e4m3, 0xFF}, {DType::f8_e5m2, 0x7C}, {DType::f8_e8m0, 0xFF}, {DType::f8_e4m3fnuz, 0x80}}) {
+    for (auto [dtype, bad] : {std::pair{DType::f8_e4m3, 0xFF},
+                              {DType::f8_e5m2, 0x7C},
+                              {DType::f8_e8m0, 0xFF},
+                              {DType::f8_e4m3fnuz, 0x80}}) {
         Made made;
         Field& field = made.add(MORTISE_ROLE_SCALE, {1, 1, 2}, dtype, std::vector<uint8_t>{0x38, 0x40});
         field.flags = MORTISE_FIELD_FINITE;
-        auto check = [&] { return check_contents(field, made.sources()[MORTISE_ROLE_SCALE], content_rules(field, 1), 0, 0, 1); };
+        auto check = [&] {
+            return check_contents(field, made.sources()[MORTISE_ROLE_SCALE], content_rules(field, 1), 0, 0,
+                                  1);
+        };
         EXPECT_TRUE(check()) << name(dtype);
         made.bytes[MORTISE_ROLE_SCALE][1] = static_cast<std::byte>(bad);
         EXPECT_FALSE(check()) << name(dtype);

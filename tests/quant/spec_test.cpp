@@ -52,53 +52,82 @@ struct Mistake {
 };
 
 // Each of these makes a sound spec unsound; none may pass.
-const std::vector<Mistake>& mistakes() {
-    static const std::vector<Mistake> all = {
-        {"no_codes", [](QuantSpec& s) { s.fields.erase(s.fields.begin()); }, "codes"},
-        {"role_twice", [](QuantSpec& s) { s.fields.push_back(s.fields.back()); }, "twice"},
-        {"unknown_role", [](QuantSpec& s) { s.fields[1].role = 99; }, "role"},
-        {"no_tensor", [](QuantSpec& s) { s.fields[1].tensor.clear(); }, "no tensor"},
-        {"no_dtype", [](QuantSpec& s) { s.fields[1].dtypes.clear(); }, "dtype"},
-        {"no_shape", [](QuantSpec& s) { s.fields[1].shapes.clear(); }, "shape"},
-        {"unknown_flag", [](QuantSpec& s) { s.fields[1].flags = 1u << 20; }, "flag"},
-        {"empty_extent", [](QuantSpec& s) { s.extent.rows = 0; }, "extent"},
-        {"uncountable", [](QuantSpec& s) { s.extent.rows = ~uint64_t{0} / 2; }, "extent"},
-        {"unknown_encoding", [](QuantSpec& s) { s.fields[1].encoding = 77; }, "encoding"},
-        {"bits_against_encoding", [](QuantSpec& s) { s.fields[1].encoding = MORTISE_ENCODING_F32, s.fields[1].bits = 8; }, "bits"},
-        {"wide_codes", [](QuantSpec& s) { s.bits = 12; }, "8 bits"},
-        {"plain_with_scale", [](QuantSpec& s) { s.encoding = MORTISE_ENCODING_BF16; s.bits = 16; }, "plain"},
-        {"lookup_without_table", [](QuantSpec& s) { s.encoding = MORTISE_ENCODING_LOOKUP; }, "table"},
-        {"constant_table_of_integers", [](QuantSpec& s) { s.table.assign(16, 1.0f); }, "table"},
-        {"constant_table_too_short", [](QuantSpec& s) { s.encoding = s.fields[0].encoding = MORTISE_ENCODING_LOOKUP, s.table.assign(8, 1.0f); }, "each code"},
-        {"constant_table_not_finite", [](QuantSpec& s) { s.encoding = s.fields[0].encoding = MORTISE_ENCODING_LOOKUP, s.table.assign(16, NAN); }, "finite"},
-        {"level_without_field", [](QuantSpec& s) { s.levels[0].role = MORTISE_ROLE_SCALE2; }, "no field"},
-        {"group_against_extent", [](QuantSpec& s) { s.levels[0].column_group = 4; }, "contradicts"},
-        {"row_group_against_extent", [](QuantSpec& s) { s.levels[0].row_group = 3; }, "contradicts"},
-        {"splits_do_not_end", [](QuantSpec& s) { s.levels[0].row_splits = {2, 5}; }, "splits"},
-        {"splits_do_not_ascend", [](QuantSpec& s) { s.levels[0].row_splits = {5, 5, 8}; }, "splits"},
-        {"flat_with_map", [](QuantSpec& s) { s.levels[0].flat = true; }, "exclude"},
-        {"zero_map_of_another_role", [](QuantSpec& s) { s.zero_map.role = MORTISE_ROLE_SCALE; }, "zero_map"},
-        {"sign", [](QuantSpec& s) { s.addend_sign = 0.5; }, "addend_sign"},
-        {"infinite_constant", [](QuantSpec& s) { s.offset_constant = INFINITY; }, "finite"},
-        {"constant_level_of_zero", [](QuantSpec& s) { s.levels.push_back({.role = MORTISE_ROLE_NONE, .constant = 0}); }, "constant"},
-        {"four_levels", [](QuantSpec& s) { s.levels.resize(4, {.role = MORTISE_ROLE_NONE, .constant = 2}); }, "three"},
-        {"planes_without_all_bits", [](QuantSpec& s) { s.fields[0].layout.planes[0].bits = 3; }, "planes"},
-        {"division_by_zero", [](QuantSpec& s) { s.fields[0].layout.planes[0].terms[0].div = 0; }, "zero"},
-        {"word_of_no_whole_fields", [](QuantSpec& s) { s.fields[2].stored_bias_word = 30; }, "word"},
-        {"static_activation_without_scale", [](QuantSpec& s) { s.activation = {.granularity = 1, .encoding = 3, .bits = 8}; }, "input scale"},
-        {"dynamic_activation_without_divisor", [](QuantSpec& s) { s.activation = {.granularity = 2, .encoding = 3, .bits = 8, .dynamic = true}; }, "divisor"},
-        {"activation_to_plain", [](QuantSpec& s) { s.activation = {.granularity = 2, .encoding = 12, .bits = 32, .dynamic = true, .divisor = 1}; }, "quantized"},
-        {"group_of_no_columns", [](QuantSpec& s) { s.activation = {.granularity = 3, .encoding = 4, .bits = 4, .dynamic = true, .divisor = 6}; }, "group"},
-        {"rotation_that_does_not_divide", [](QuantSpec& s) { s.rotation_block = 3; }, "rotation"},
-        {"cast_without_scale", [](QuantSpec& s) { s.has_cast = true; s.cast_encoding = MORTISE_ENCODING_E4M3; }, "cast"},
-        {"half_a_low_rank", [](QuantSpec& s) { s.fields[3].role = MORTISE_ROLE_LOW_RANK_A; }, "low-rank"},
-    };
-    return all;
-}
+const std::vector<Mistake> mistakes = {
+    {"no_codes", [](QuantSpec& s) { s.fields.erase(s.fields.begin()); }, "codes"},
+    {"role_twice", [](QuantSpec& s) { s.fields.push_back(s.fields.back()); }, "twice"},
+    {"unknown_role", [](QuantSpec& s) { s.fields[1].role = 99; }, "role"},
+    {"no_tensor", [](QuantSpec& s) { s.fields[1].tensor.clear(); }, "no tensor"},
+    {"no_dtype", [](QuantSpec& s) { s.fields[1].dtypes.clear(); }, "dtype"},
+    {"no_shape", [](QuantSpec& s) { s.fields[1].shapes.clear(); }, "shape"},
+    {"unknown_flag", [](QuantSpec& s) { s.fields[1].flags = 1u << 20; }, "flag"},
+    {"empty_extent", [](QuantSpec& s) { s.extent.rows = 0; }, "extent"},
+    {"uncountable", [](QuantSpec& s) { s.extent.rows = ~uint64_t{0} / 2; }, "extent"},
+    {"unknown_encoding", [](QuantSpec& s) { s.fields[1].encoding = 77; }, "encoding"},
+    {"bits_against_encoding",
+     [](QuantSpec& s) { s.fields[1].encoding = MORTISE_ENCODING_F32, s.fields[1].bits = 8; }, "bits"},
+    {"wide_codes", [](QuantSpec& s) { s.bits = 12; }, "8 bits"},
+    {"plain_with_scale",
+     [](QuantSpec& s) {
+         s.encoding = MORTISE_ENCODING_BF16;
+         s.bits = 16;
+     },
+     "plain"},
+    {"lookup_without_table", [](QuantSpec& s) { s.encoding = MORTISE_ENCODING_LOOKUP; }, "table"},
+    {"constant_table_of_integers", [](QuantSpec& s) { s.table.assign(16, 1.0f); }, "table"},
+    {"constant_table_too_short",
+     [](QuantSpec& s) {
+         s.encoding = s.fields[0].encoding = MORTISE_ENCODING_LOOKUP, s.table.assign(8, 1.0f);
+     },
+     "each code"},
+    {"constant_table_not_finite",
+     [](QuantSpec& s) {
+         s.encoding = s.fields[0].encoding = MORTISE_ENCODING_LOOKUP, s.table.assign(16, NAN);
+     },
+     "finite"},
+    {"level_without_field", [](QuantSpec& s) { s.levels[0].role = MORTISE_ROLE_SCALE2; }, "no field"},
+    {"group_against_extent", [](QuantSpec& s) { s.levels[0].column_group = 4; }, "contradicts"},
+    {"row_group_against_extent", [](QuantSpec& s) { s.levels[0].row_group = 3; }, "contradicts"},
+    {"splits_do_not_end", [](QuantSpec& s) { s.levels[0].row_splits = {2, 5}; }, "splits"},
+    {"splits_do_not_ascend", [](QuantSpec& s) { s.levels[0].row_splits = {5, 5, 8}; }, "splits"},
+    {"flat_with_map", [](QuantSpec& s) { s.levels[0].flat = true; }, "exclude"},
+    {"zero_map_of_another_role", [](QuantSpec& s) { s.zero_map.role = MORTISE_ROLE_SCALE; }, "zero_map"},
+    {"sign", [](QuantSpec& s) { s.addend_sign = 0.5; }, "addend_sign"},
+    {"infinite_constant", [](QuantSpec& s) { s.offset_constant = INFINITY; }, "finite"},
+    {"constant_level_of_zero",
+     [](QuantSpec& s) { s.levels.push_back({.role = MORTISE_ROLE_NONE, .constant = 0}); }, "constant"},
+    {"four_levels", [](QuantSpec& s) { s.levels.resize(4, {.role = MORTISE_ROLE_NONE, .constant = 2}); },
+     "three"},
+    {"planes_without_all_bits", [](QuantSpec& s) { s.fields[0].layout.planes[0].bits = 3; }, "planes"},
+    {"division_by_zero", [](QuantSpec& s) { s.fields[0].layout.planes[0].terms[0].div = 0; }, "zero"},
+    {"word_of_no_whole_fields", [](QuantSpec& s) { s.fields[2].stored_bias_word = 30; }, "word"},
+    {"static_activation_without_scale",
+     [](QuantSpec& s) { s.activation = {.granularity = 1, .encoding = 3, .bits = 8}; }, "input scale"},
+    {"dynamic_activation_without_divisor",
+     [](QuantSpec& s) { s.activation = {.granularity = 2, .encoding = 3, .bits = 8, .dynamic = true}; },
+     "divisor"},
+    {"activation_to_plain",
+     [](QuantSpec& s) {
+         s.activation = {.granularity = 2, .encoding = 12, .bits = 32, .dynamic = true, .divisor = 1};
+     },
+     "quantized"},
+    {"group_of_no_columns",
+     [](QuantSpec& s) {
+         s.activation = {.granularity = 3, .encoding = 4, .bits = 4, .dynamic = true, .divisor = 6};
+     },
+     "group"},
+    {"rotation_that_does_not_divide", [](QuantSpec& s) { s.rotation_block = 3; }, "rotation"},
+    {"cast_without_scale",
+     [](QuantSpec& s) {
+         s.has_cast = true;
+         s.cast_encoding = MORTISE_ENCODING_E4M3;
+     },
+     "cast"},
+    {"half_a_low_rank", [](QuantSpec& s) { s.fields[3].role = MORTISE_ROLE_LOW_RANK_A; }, "low-rank"},
+};
 
 class Mistaken : public ::testing::TestWithParam<size_t> {};
 TEST_P(Mistaken, specs_are_refused_at_the_border) {
-    const Mistake& mistake = mistakes()[GetParam()];
+    const Mistake& mistake = mistakes[GetParam()];
     ASSERT_TRUE(validate(good()));
     QuantSpec spec = good();
     mistake.make(spec);
@@ -107,8 +136,8 @@ TEST_P(Mistaken, specs_are_refused_at_the_border) {
     EXPECT_EQ(status.error().code(), Code::plugin_contract);
     EXPECT_NE(to_string(status.error()).find(mistake.says), std::string::npos) << to_string(status.error());
 }
-INSTANTIATE_TEST_SUITE_P(all, Mistaken, ::testing::Range(size_t{0}, mistakes().size()),
-                         [](const auto& one) { return std::string(mistakes()[one.param].name); });
+INSTANTIATE_TEST_SUITE_P(all, Mistaken, ::testing::Range(size_t{0}, mistakes.size()),
+                         [](const auto& one) { return std::string(mistakes[one.param].name); });
 
 TEST(AbiSpec, with_counts_beyond_its_arrays_is_refused) {
     AbiSpec owner(good());

@@ -32,7 +32,8 @@ struct Maker {
     }
     // A level over a field of rows/row_group x columns/column_group (0: one).
     Field& level(uint32_t role, const std::string& tensor, U row_group, U column_group, bool divide = false) {
-        spec.levels.push_back({.role = role, .divide = divide, .row_group = row_group, .column_group = column_group});
+        spec.levels.push_back(
+            {.role = role, .divide = divide, .row_group = row_group, .column_group = column_group});
         return add(role, tensor, row_group ? up(n, row_group) : 1, column_group ? up(k, column_group) : 1);
     }
     Field& zeros(uint32_t role, const std::string& tensor, U group) {
@@ -69,8 +70,8 @@ void Maker::fp8() {
     } else if (is("fp8_per_channel")) {
         level(MORTISE_ROLE_SCALE, "weight_scale", 1, 0);
     } else {
-        level(MORTISE_ROLE_SCALE, is("fp8_block_ragged_deepseek") ? "weight_scale_inv" : "weight_scale", v.dim("bn"),
-              v.dim("bk"));
+        level(MORTISE_ROLE_SCALE, is("fp8_block_ragged_deepseek") ? "weight_scale_inv" : "weight_scale",
+              v.dim("bn"), v.dim("bk"));
     }
 }
 
@@ -97,7 +98,9 @@ void Maker::awq() {
     };
     if (v.id == "awq_gemm") {
         auto lanes = [&] {  // column 8c + m sits in lane m / 2 + 4 (m % 2)
-            return plane(4, {{ROW, 1, 2, 16}, {ROW, 2, 4, 4}, {ROW, 8, 0, 32}, {COLUMN, 1, 0, s(n * 4)}, {BIT, 1, 0, 1}});
+            return plane(
+                4,
+                {{ROW, 1, 2, 16}, {ROW, 2, 4, 4}, {ROW, 8, 0, 32}, {COLUMN, 1, 0, s(n * 4)}, {BIT, 1, 0, 1}});
         };
         codes("qweight", MORTISE_ENCODING_UNSIGNED, 4).layout = lanes();
         Field& scale = level(MORTISE_ROLE_SCALE, "scales", 1, g);
@@ -116,9 +119,14 @@ void Maker::awq() {
         zero.bits = 4;
         zero.layout = plane(4, {{ROW, 1, 0, s(width * 32)}, {COLUMN, 1, 0, 4}, {BIT, 1, 0, 1}});
     } else {
-        codes("qweight", MORTISE_ENCODING_UNSIGNED, 4).layout =
-            plane(4, {{COLUMN, 1, 2, 16}, {COLUMN, 2, 4, 32}, {COLUMN, 8, 4, 4}, {COLUMN, 32, 2, 128},
-                      {COLUMN, 64, 0, 1024}, {ROW, 1, 4, 256}, {ROW, 4, 0, s(k * 16)}, {BIT, 1, 0, 1}});
+        codes("qweight", MORTISE_ENCODING_UNSIGNED, 4).layout = plane(4, {{COLUMN, 1, 2, 16},
+                                                                          {COLUMN, 2, 4, 32},
+                                                                          {COLUMN, 8, 4, 4},
+                                                                          {COLUMN, 32, 2, 128},
+                                                                          {COLUMN, 64, 0, 1024},
+                                                                          {ROW, 1, 4, 256},
+                                                                          {ROW, 4, 0, s(k * 16)},
+                                                                          {BIT, 1, 0, 1}});
         Field& scale = level(MORTISE_ROLE_SCALE, "scales", 1, g);
         scale.layout = halves(scale);
         Field& addend = zeros(MORTISE_ROLE_ADDEND, "qzeros", g);
@@ -136,7 +144,8 @@ void Maker::packed() {
     U words = static_cast<U>(v.tensors.at("weight_packed").shape[1]);
     Layout layout = plane(bits, {{ROW, 1, 0, s(words * 32)}, {COLUMNS, 1, 0, 1}});
     if (v.id == "ct_pack3_legacy") {
-        layout = plane(3, {{ROW, 1, 0, s(words * 32)}, {COLUMN, 1, 10, 3}, {COLUMN, 10, 0, 32}, {BIT, 1, 0, 1}});
+        layout =
+            plane(3, {{ROW, 1, 0, s(words * 32)}, {COLUMN, 1, 10, 3}, {COLUMN, 10, 0, 32}, {BIT, 1, 0, 1}});
     }
     codes("weight_packed", MORTISE_ENCODING_OFFSET, bits).layout = layout;
     level(MORTISE_ROLE_SCALE, "weight_scale", 1, group());
@@ -160,8 +169,12 @@ void Maker::small_floats() {
         return;
     }
     bool eight = v.id.ends_with("mxfp8");
-    const char* name = v.id == "gptoss_mxfp4" ? "gate_up_proj_blocks" : v.id == "ct_mxfp4" ? "weight_packed" : "weight";
-    const char* scale = v.id == "gptoss_mxfp4" ? "gate_up_proj_scales" : v.id == "mlx_mxfp4" ? "scales" : "weight_scale";
+    const char* name = v.id == "gptoss_mxfp4" ? "gate_up_proj_blocks"
+                       : v.id == "ct_mxfp4"   ? "weight_packed"
+                                              : "weight";
+    const char* scale = v.id == "gptoss_mxfp4" ? "gate_up_proj_scales"
+                        : v.id == "mlx_mxfp4"  ? "scales"
+                                               : "weight_scale";
     codes(name, eight ? MORTISE_ENCODING_E4M3 : MORTISE_ENCODING_E2M1, eight ? 8 : 4);
     level(MORTISE_ROLE_SCALE, scale, 1, 32).encoding = MORTISE_ENCODING_E8M0;
 }
@@ -217,9 +230,17 @@ void Maker::affine() {
 // One block per row in the vectors; the terms are those of any number of blocks.
 void Maker::blocks() {
     U bytes = v.id == "gguf_q4_0" ? 18 : v.id == "gguf_q4_1" ? 20 : v.id == "gguf_q8_0" ? 34 : 17;
-    U row = s(k / 32 * bytes * 8), block = bytes * 8, head = v.id == "gguf_mxfp4" ? 8 : v.id == "gguf_q4_1" ? 32 : 16;
+    U row = s(k / 32 * bytes * 8), block = bytes * 8,
+      head = v.id == "gguf_mxfp4"  ? 8
+             : v.id == "gguf_q4_1" ? 32
+                                   : 16;
     auto halves = [&](int64_t offset) {
-        return plane(4, {{ROW, 1, 0, s(row)}, {COLUMN, 1, 16, 8}, {COLUMN, 16, 2, 4}, {COLUMN, 32, 0, s(block)}, {BIT, 1, 0, 1}},
+        return plane(4,
+                     {{ROW, 1, 0, s(row)},
+                      {COLUMN, 1, 16, 8},
+                      {COLUMN, 16, 2, 4},
+                      {COLUMN, 32, 0, s(block)},
+                      {BIT, 1, 0, 1}},
                      offset);
     };
     auto word = [&](uint32_t bits, int64_t offset) {
@@ -231,8 +252,8 @@ void Maker::blocks() {
         field.layout = word(bits, offset);
     };
     if (v.id == "gguf_q8_0") {
-        codes("block", MORTISE_ENCODING_TWOS, 8).layout =
-            plane(8, {{ROW, 1, 0, s(row)}, {COLUMN, 1, 32, 8}, {COLUMN, 32, 0, s(block)}, {BIT, 1, 0, 1}}, 16);
+        codes("block", MORTISE_ENCODING_TWOS, 8).layout = plane(
+            8, {{ROW, 1, 0, s(row)}, {COLUMN, 1, 32, 8}, {COLUMN, 32, 0, s(block)}, {BIT, 1, 0, 1}}, 16);
         scalar(level(MORTISE_ROLE_SCALE, "block", 1, 32), MORTISE_ENCODING_F16, 16, 0);
     } else if (v.id == "gguf_mxfp4") {
         codes("block", MORTISE_ENCODING_E2M1, 4).layout = halves(s(head));
@@ -242,7 +263,8 @@ void Maker::blocks() {
         scalar(level(MORTISE_ROLE_SCALE, "block", 1, 32), MORTISE_ENCODING_F16, 16, 0);
         spec.offset = Offset::constant;
         spec.offset_constant = 8;
-        if (v.id == "gguf_q4_1") scalar(zeros(MORTISE_ROLE_ADDEND, "block", 32), MORTISE_ENCODING_F16, 16, 16);
+        if (v.id == "gguf_q4_1")
+            scalar(zeros(MORTISE_ROLE_ADDEND, "block", 32), MORTISE_ENCODING_F16, 16, 16);
     }
 }
 
@@ -261,8 +283,9 @@ void Maker::k_blocks() {
         spec.fields.push_back(field);
     };
     if (four) {
-        codes("block", MORTISE_ENCODING_UNSIGNED, 4).layout = {{part(
-            4, {{COLUMN, 1, 32, 8}, {COLUMN, 32, 2, 4}, {COLUMN, 64, 4, 256}, {COLUMN, 256, 0, block}}, 128)}};
+        codes("block", MORTISE_ENCODING_UNSIGNED, 4).layout = {
+            {part(4, {{COLUMN, 1, 32, 8}, {COLUMN, 32, 2, 4}, {COLUMN, 64, 4, 256}, {COLUMN, 256, 0, block}},
+                  128)}};
         half(MORTISE_ROLE_SCALE2, 256, 0);
         half(MORTISE_ROLE_ADDEND_SCALE, 256, 16);
         auto six = [&](Field& field, Layout layout) {
@@ -283,7 +306,8 @@ void Maker::k_blocks() {
     }
     codes("block", MORTISE_ENCODING_OFFSET, 6).layout = {
         {part(4, {{COLUMN, 1, 64, 8}, {COLUMN, 64, 2, 4}, {COLUMN, 128, 2, 512}, {COLUMN, 256, 0, block}}, 0),
-         part(2, {{COLUMN, 1, 32, 8}, {COLUMN, 32, 4, 2}, {COLUMN, 128, 2, 256}, {COLUMN, 256, 0, block}}, 1024)}};
+         part(2, {{COLUMN, 1, 32, 8}, {COLUMN, 32, 4, 2}, {COLUMN, 128, 2, 256}, {COLUMN, 256, 0, block}},
+              1024)}};
     half(MORTISE_ROLE_SCALE2, 256, 208 * 8);
     spec.levels.push_back({.role = MORTISE_ROLE_SCALE2, .row_group = 1, .column_group = 256});
     Field& scale = level(MORTISE_ROLE_SCALE, "block", 1, 16);
@@ -296,16 +320,27 @@ void Maker::k_blocks() {
 
 QuantSpec spec_of(const Vector& vector) {
     Maker maker{vector};
-    if (vector.id.starts_with("fp8")) maker.fp8();
-    else if (vector.id.starts_with("gptq") || vector.id == "awq_gemm_as_gptq_v2") maker.gptq();
-    else if (vector.id.starts_with("mlx_affine") || vector.id == "awq_gemm_as_mlx_affine") maker.affine();
-    else if (vector.id.starts_with("ct_pack") || vector.id == "ct_int8_w8a8" || vector.id == "awq_gemm_as_pack_quantized") maker.packed();
-    else if (vector.id.starts_with("awq")) maker.awq();
-    else if (vector.id.starts_with("modelopt_int") || vector.id.starts_with("modelopt_w4a8")) maker.nvidia_ints();
-    else if (vector.id.starts_with("bnb")) maker.bits_and_bytes();
-    else if (vector.id.ends_with("_K")) maker.k_blocks();
-    else if (vector.id.starts_with("gguf")) maker.blocks();
-    else maker.small_floats();
+    if (vector.id.starts_with("fp8"))
+        maker.fp8();
+    else if (vector.id.starts_with("gptq") || vector.id == "awq_gemm_as_gptq_v2")
+        maker.gptq();
+    else if (vector.id.starts_with("mlx_affine") || vector.id == "awq_gemm_as_mlx_affine")
+        maker.affine();
+    else if (vector.id.starts_with("ct_pack") || vector.id == "ct_int8_w8a8" ||
+             vector.id == "awq_gemm_as_pack_quantized")
+        maker.packed();
+    else if (vector.id.starts_with("awq"))
+        maker.awq();
+    else if (vector.id.starts_with("modelopt_int") || vector.id.starts_with("modelopt_w4a8"))
+        maker.nvidia_ints();
+    else if (vector.id.starts_with("bnb"))
+        maker.bits_and_bytes();
+    else if (vector.id.ends_with("_K"))
+        maker.k_blocks();
+    else if (vector.id.starts_with("gguf"))
+        maker.blocks();
+    else
+        maker.small_floats();
     return maker.spec;
 }
 

@@ -87,7 +87,8 @@ TEST_P(FormatVector, reads_codes_through_windows) {
             bytes.insert(bytes.end(), piece.begin(), piece.end());
         }
         Tile tile;
-        auto status = reader->read({.rows = rows}, {.bytes = bytes, .dtype = codes.dtype, .window = &w.layout}, tile);
+        auto status =
+            reader->read({.rows = rows}, {.bytes = bytes, .dtype = codes.dtype, .window = &w.layout}, tile);
         ASSERT_TRUE(status) << to_string(status.error());
         std::vector<float> part(rows.size() * spec.extent.columns);
         decode_tile(tile.view(), part.data());

@@ -66,7 +66,8 @@ TEST_F(Awq, ReadsTheSpellingWithoutAZeroPointKey) {
         R"({"quantization_config": {"method": "awq", "bits": 4, "format": "gemm", "sym": true, "group_size": 32}})");
     EXPECT_TRUE(claims("awq"));
     coded("a");
-    EXPECT_TRUE(Opened("awq").module({.name = "a"}).find(MORTISE_ROLE_UNUSED)->flags & MORTISE_FIELD_CONSTANT);
+    EXPECT_TRUE(Opened("awq").module({.name = "a"}).find(MORTISE_ROLE_UNUSED)->flags &
+                MORTISE_FIELD_CONSTANT);
 }
 
 TEST_F(Awq, ReadsEveryKeyOfAPublishedConfigAndNoOther) {
@@ -116,7 +117,8 @@ TEST_F(Awq, MakesStoredZeroPointsOfASymmetricFileAPromise) {
     host.file("config.json", config(R"("version": "gemm", "group_size": 32, "zero_point": false)"));
     coded("a");
     const Seen stored = Opened("awq").module({.name = "a"});
-    EXPECT_EQ(stored.encoding, uint32_t{MORTISE_ENCODING_OFFSET}) << "8 is in the codes, and need not be read";
+    EXPECT_EQ(stored.encoding, uint32_t{MORTISE_ENCODING_OFFSET})
+        << "8 is in the codes, and need not be read";
     EXPECT_TRUE(stored.find(MORTISE_ROLE_UNUSED)->flags & MORTISE_FIELD_CONSTANT);
     EXPECT_EQ(stored.find(MORTISE_ROLE_UNUSED)->default_value, 8);
     host.tensors.erase("a.qzeros");

@@ -4,13 +4,16 @@
 #include "schemes/scheme_case.h"
 
 namespace mortise::test {
-inline const std::string int4 = R"("weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32})";
+inline const std::string int4 =
+    R"("weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32})";
 inline const std::string int8 = R"("weights": {"num_bits": 8, "type": "int", "strategy": "channel"})";
 inline const std::string whole8 = R"("weights": {"num_bits": 8, "type": "float", "strategy": "tensor"})";
 inline const std::string rows8 = R"("weights": {"num_bits": 8, "type": "float", "strategy": "channel"})";
-inline const std::string fp4 = R"("weights": {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16})";
+inline const std::string fp4 =
+    R"("weights": {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16})";
 
-inline std::string group(const std::string& format, const std::string& body, const std::string& targets = R"("Linear")") {
+inline std::string group(const std::string& format, const std::string& body,
+                         const std::string& targets = R"("Linear")") {
     return R"({"format": ")" + format + R"(", "targets": [)" + targets + "], " + body + "}";
 }
 inline std::string config(const std::string& groups, const std::string& more = "") {
@@ -18,7 +21,8 @@ inline std::string config(const std::string& groups, const std::string& more = "
            R"("transform_config": {}, "kv_cache_scheme": null, "config_groups": {)" +
            groups + "}" + more + "}}";
 }
-inline std::string only(const std::string& format, const std::string& body, const std::string& more = R"(, "ignore": ["lm_head"], "sparsity_config": {})") {
+inline std::string only(const std::string& format, const std::string& body,
+                        const std::string& more = R"(, "ignore": ["lm_head"], "sparsity_config": {})") {
     return config(R"("group_0": )" + group(format, body), more);
 }
 class CompressedTensors : public testing::Test {

@@ -7,8 +7,9 @@ namespace {
 // --- which modules
 
 TEST_F(CompressedTensors, PrefersAGroupThatNamesAModuleToOneThatNamesItsClass) {
-    use(config(R"("all": )" + group("pack-quantized", int4) + R"(, "some": )" + group("int-quantized", int8, R"("re:.*q_proj$")") +
-               R"(, "one": )" + group("float-quantized", whole8, R"("l.1.q_proj")")));
+    use(config(R"("all": )" + group("pack-quantized", int4) + R"(, "some": )" +
+               group("int-quantized", int8, R"("re:.*q_proj$")") + R"(, "one": )" +
+               group("float-quantized", whole8, R"("l.1.q_proj")")));
     packed("l.0.up_proj");
     coded("l.0.q_proj", MORTISE_DTYPE_I8, {64, 1});
     coded("l.1.q_proj", MORTISE_DTYPE_F8_E4M3, {1});
@@ -28,13 +29,15 @@ TEST_F(CompressedTensors, AppliesAGroupOfPartsToTheFusedMatrixBeforeTheClass) {
     use(config(R"("all": )" + group("pack-quantized", int4) + R"(, "attn": )" +
                group("float-quantized", whole8, R"("re:.*[qkv]_proj$")")));
     coded("a.fused", MORTISE_DTYPE_F8_E4M3, {1});
-    const Seen seen = ask({.name = "a.fused", .parts = {{"a.q_proj", 32}, {"a.k_proj", 16}, {"a.v_proj", 16}}});
+    const Seen seen =
+        ask({.name = "a.fused", .parts = {{"a.q_proj", 32}, {"a.k_proj", 16}, {"a.v_proj", 16}}});
     EXPECT_EQ(seen.rule, "config_groups.attn");
 }
 
 TEST_F(CompressedTensors, HonoursIgnoreByFusedNameByPartsAndByPattern) {
     host.tensor("a.qkv_proj.weight", MORTISE_DTYPE_BF16, {64, 64});
-    const ModuleOf fused{.name = "a.qkv_proj", .parts = {{"a.q_proj", 32}, {"a.k_proj", 16}, {"a.v_proj", 16}}};
+    const ModuleOf fused{.name = "a.qkv_proj",
+                         .parts = {{"a.q_proj", 32}, {"a.k_proj", 16}, {"a.v_proj", 16}}};
     for (const char* rule : {"\"a.qkv_proj\"", "\"re:.*[qkv]_proj\"", "\"re:a.*\""}) {
         use(only("pack-quantized", int4, R"(, "ignore": [)" + std::string(rule) + "]"));
         const Seen seen = ask(fused);
@@ -62,7 +65,8 @@ TEST_F(CompressedTensors, BelievesFloatTensorsThatNoIgnoreRuleNames) {
 TEST_F(CompressedTensors, NeverReadsFloatsAsCodesNorCodesAsFloats) {
     use(only("float-quantized", whole8));
     coded("a", MORTISE_DTYPE_BF16, {1});
-    EXPECT_EQ(ask({.name = "a"}).find(MORTISE_ROLE_CODES)->first_dtype, uint32_t{MORTISE_DTYPE_F8_E4M3}) << "BF16 there is an error";
+    EXPECT_EQ(ask({.name = "a"}).find(MORTISE_ROLE_CODES)->first_dtype, uint32_t{MORTISE_DTYPE_F8_E4M3})
+        << "BF16 there is an error";
     host.tensors.clear();
     host.tensor("lm_head.weight", MORTISE_DTYPE_F8_E4M3, {64, 64});
     const Seen head = ask({.name = "lm_head", .kind = MORTISE_MODULE_HEAD});
@@ -90,8 +94,10 @@ TEST_F(CompressedTensors, QuantizesAnEmbeddingThatIsTargetedByItsClass) {
 
 TEST_F(CompressedTensors, GivesTheScalesOfACacheToTheAttentionPerTensorOrHead) {
     for (const auto& [strategy, rows] : {std::pair{"tensor", 1u}, {"attn_head", 2u}}) {
-        use(R"({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"g": )" + group("pack-quantized", int4) +
-            R"(}, "kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": ")" + strategy + R"(", "dynamic": false}}})");
+        use(R"({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"g": )" +
+            group("pack-quantized", int4) +
+            R"(}, "kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": ")" + strategy +
+            R"(", "dynamic": false}}})");
         Opened opened("compressed_tensors");
         ASSERT_EQ(opened.status, MORTISE_OK) << opened.error;
         const mortise_cache_answer answer = opened.cache("l.0.self_attn", 2);
@@ -103,12 +109,14 @@ TEST_F(CompressedTensors, GivesTheScalesOfACacheToTheAttentionPerTensorOrHead) {
 }
 
 std::string rotated(const std::string& scheme) {
-    return R"({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"g": )" + group("pack-quantized", int4) +
+    return R"({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"g": )" +
+           group("pack-quantized", int4) +
            R"(}, "ignore": ["lm_head"], "transform_config": {"config_groups": {"v": {)" + scheme + "}}}}}";
 }
 std::string hadamard(const std::string& place) {
-    return rotated(R"("type": "hadamard", "head_dim": 32, "precision": "torch.float64", "randomize": false, "requires_grad": false, "apply": [{"targets": ["Linear"], "ignore": ["lm_head"], )" +
-                   place + "}, {\"targets\": [\"Linear\"], \"location\": \"weight_input\", \"inverse\": true}]");
+    return rotated(
+        R"("type": "hadamard", "head_dim": 32, "precision": "torch.float64", "randomize": false, "requires_grad": false, "apply": [{"targets": ["Linear"], "ignore": ["lm_head"], )" +
+        place + "}, {\"targets\": [\"Linear\"], \"location\": \"weight_input\", \"inverse\": true}]");
 }
 
 TEST_F(CompressedTensors, RotatesInputsByTheMatrixThatIsStoredOnce) {
@@ -153,12 +161,14 @@ TEST_F(CompressedTensors, RefusesTransformsThatAreNoRotationOfAnInput) {
     }
     use(rotated(R"("type": "unknown-rotation", "apply": [])"));
     EXPECT_EQ(Opened("compressed_tensors").status, MORTISE_UNSUPPORTED);
-    use(rotated(R"("type": "hadamard", "randomize": true, "apply": [{"targets": ["Linear"], "location": "input"}])"));
+    use(rotated(
+        R"("type": "hadamard", "randomize": true, "apply": [{"targets": ["Linear"], "location": "input"}])"));
     EXPECT_EQ(Opened("compressed_tensors").status, MORTISE_UNSUPPORTED);
 }
 
 TEST_F(CompressedTensors, NeedsNothingForRotationsThatAreFoldedIntoTheWeights) {
-    use(rotated(R"("type": "hadamard", "apply": [{"targets": ["embed_tokens"], "location": "weight_output"}])"));
+    use(rotated(
+        R"("type": "hadamard", "apply": [{"targets": ["embed_tokens"], "location": "weight_output"}])"));
     packed("a");
     EXPECT_EQ(ask({.name = "a"}).rotation_block, 0u);
 }

@@ -5,8 +5,8 @@ namespace mortise::test {
 namespace {
 
 std::string with_version(const std::string& version) {
-    return only("pack-quantized",
-                R"("weights": {"num_bits": 3, "type": "int", "strategy": "channel"})", R"(, "version": ")" + version + "\"");
+    return only("pack-quantized", R"("weights": {"num_bits": 3, "type": "int", "strategy": "channel"})",
+                R"(, "version": ")" + version + "\"");
 }
 
 // --- which files are its own
@@ -18,14 +18,16 @@ TEST_F(CompressedTensors, ClaimsEveryFileOfItsMethodThatIsNotWhollyFloat8Rows) {
     use(only("float-quantized", rows8));
     EXPECT_FALSE(claims("compressed_tensors"));
     EXPECT_TRUE(claims("fp8_channel"));
-    use(config(R"("a": )" + group("float-quantized", rows8, R"("re:.*attn.*")") + R"(, "b": )" + group("pack-quantized", int4, R"("re:.*mlp.*")")));
+    use(config(R"("a": )" + group("float-quantized", rows8, R"("re:.*attn.*")") + R"(, "b": )" +
+               group("pack-quantized", int4, R"("re:.*mlp.*")")));
     EXPECT_TRUE(claims("compressed_tensors"));
     EXPECT_FALSE(claims("fp8_channel"));
 }
 
 TEST_F(CompressedTensors, TakesFloat8RowsWhoseInputsAreRotated) {
     use(R"({"quantization_config": {"quant_method": "compressed-tensors", "transform_config": {"config_groups": {"u": {"type": "hadamard", "apply": []}}},)"
-        R"( "config_groups": {"g": )" + group("float-quantized", rows8) + "}}}");
+        R"( "config_groups": {"g": )" +
+        group("float-quantized", rows8) + "}}}");
     EXPECT_TRUE(claims("compressed_tensors"));
     EXPECT_FALSE(claims("fp8_channel"));
 }
@@ -38,7 +40,8 @@ TEST_F(CompressedTensors, ClaimsAFileWhoseGroupsAreBrokenAndSaysWhatIsWrong) {
 }
 
 TEST_F(CompressedTensors, RefusesFormatsThatItDoesNotKnowByName) {
-    for (const char* format : {"marlin-24", "sparse-24-bitmask", "sparse-bitmask", "mixed-precision", "pack-quantised"}) {
+    for (const char* format :
+         {"marlin-24", "sparse-24-bitmask", "sparse-bitmask", "mixed-precision", "pack-quantised"}) {
         use(only(format, int4));
         EXPECT_EQ(Opened("compressed_tensors").status, MORTISE_UNSUPPORTED) << format;
     }
@@ -53,8 +56,12 @@ TEST_F(CompressedTensors, RefusesFormatsThatItDoesNotKnowByName) {
 TEST_F(CompressedTensors, RefusesWeightsThatTheirFormatCannotHold) {
     packed("a");
     for (const auto& [format, body] : std::vector<std::pair<std::string, std::string>>{
-             {"pack-quantized", whole8}, {"float-quantized", int4}, {"nvfp4-pack-quantized", int8}, {"mxfp4-pack-quantized", fp4},
-             {"dense", int4}, {"pack-quantized", R"("weights": {"num_bits": 9, "type": "int", "strategy": "channel"})"}}) {
+             {"pack-quantized", whole8},
+             {"float-quantized", int4},
+             {"nvfp4-pack-quantized", int8},
+             {"mxfp4-pack-quantized", fp4},
+             {"dense", int4},
+             {"pack-quantized", R"("weights": {"num_bits": 9, "type": "int", "strategy": "channel"})"}}) {
         use(only(format, body));
         EXPECT_EQ(ask({.name = "a"}).status, MORTISE_UNSUPPORTED) << format << body;
     }
@@ -75,7 +82,9 @@ TEST_F(CompressedTensors, ReadsPackedIntegersAndTheirStoredShape) {
 }
 
 TEST_F(CompressedTensors, PacksZeroPointsAlongTheRows) {
-    use(only("pack-quantized", R"("weights": {"num_bits": 4, "type": "int", "symmetric": false, "strategy": "group", "group_size": 32})"));
+    use(only(
+        "pack-quantized",
+        R"("weights": {"num_bits": 4, "type": "int", "symmetric": false, "strategy": "group", "group_size": 32})"));
     packed("a");
     host.tensor("a.weight_zero_point", MORTISE_DTYPE_I32, {8, 2});
     const Seen seen = ask({.name = "a"});
@@ -88,7 +97,9 @@ TEST_F(CompressedTensors, PacksZeroPointsAlongTheRows) {
 }
 
 TEST_F(CompressedTensors, ReadsZeroPointsThatWereLeftUnpacked) {
-    use(only("pack-quantized", R"("weights": {"num_bits": 4, "type": "int", "symmetric": false, "strategy": "group", "group_size": 32})"));
+    use(only(
+        "pack-quantized",
+        R"("weights": {"num_bits": 4, "type": "int", "symmetric": false, "strategy": "group", "group_size": 32})"));
     packed("a");
     host.tensor("a.weight_zero_point", MORTISE_DTYPE_I8, {64, 2});
     const Seen seen = ask({.name = "a"});
@@ -114,7 +125,8 @@ TEST_F(CompressedTensors, TellsTheTwoPackingsOfThreeBitsByTheWidthElseByTheVersi
     EXPECT_EQ(ask({.name = "a"}).find(MORTISE_ROLE_CODES)->shapes[0][1], 6);
     packed("a", 7, 1);
     EXPECT_EQ(ask({.name = "a"}).find(MORTISE_ROLE_CODES)->shapes[0][1], 7);
-    // 8 columns fill one word either way: the layouts differ in nothing that 8 fields reach, 11 columns in one.
+    // 8 columns fill one word either way: the layouts differ in nothing that 8 fields reach, 11 columns in
+    // one.
     const auto planes = [&](const std::string& version) {
         use(with_version(version));
         host.tensor("b.weight_packed", MORTISE_DTYPE_I32, {64, 2});
@@ -129,7 +141,10 @@ TEST_F(CompressedTensors, TellsTheTwoPackingsOfThreeBitsByTheWidthElseByTheVersi
 }
 
 TEST_F(CompressedTensors, ReadsFourBitCodesThatAreNotPacked) {
-    use(only("int-quantized", int4 + R"(, "input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": true})"));
+    use(only(
+        "int-quantized",
+        int4 +
+            R"(, "input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": true})"));
     coded("a", MORTISE_DTYPE_I8, {64, 2});
     const Seen seen = ask({.name = "a"});
     ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
@@ -139,13 +154,16 @@ TEST_F(CompressedTensors, ReadsFourBitCodesThatAreNotPacked) {
 }
 
 TEST_F(CompressedTensors, ReadsIntegersThatAreCalledNaive) {
-    use(only("naive-quantized", R"("weights": {"num_bits": 3, "type": "int", "strategy": "group", "group_size": 32})"));
+    use(only("naive-quantized",
+             R"("weights": {"num_bits": 3, "type": "int", "strategy": "group", "group_size": 32})"));
     coded("a", MORTISE_DTYPE_I8, {64, 2});
     EXPECT_EQ(ask({.name = "a"}).encoding, uint32_t{MORTISE_ENCODING_TWOS});
 }
 
 TEST_F(CompressedTensors, LoadsColumnMapsThatTheNewestLibraryRefuses) {
-    use(only("pack-quantized", R"("weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32, "actorder": "group"})"));
+    use(only(
+        "pack-quantized",
+        R"("weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32, "actorder": "group"})"));
     packed("a");
     host.tensor("a.weight_g_idx", MORTISE_DTYPE_I32, {64});
     std::vector<int32_t>& map = host.contents["a.weight_g_idx"];
@@ -166,7 +184,10 @@ TEST_F(CompressedTensors, LoadsColumnMapsThatTheNewestLibraryRefuses) {
 
 TEST_F(CompressedTensors, TakesStaticOrderAsNoOrder) {
     for (const char* order : {R"("static")", R"("weight")", "null", "false"}) {
-        use(only("pack-quantized", R"("weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32, "actorder": )" + std::string(order) + "}"));
+        use(only(
+            "pack-quantized",
+            R"("weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32, "actorder": )" +
+                std::string(order) + "}"));
         packed("a");
         EXPECT_EQ(ask({.name = "a"}).fields.size(), 3u) << order;
         EXPECT_EQ(host.unread(), "") << order;
@@ -191,23 +212,32 @@ TEST_F(CompressedTensors, DividesByItsGlobalScale) {
 }
 
 TEST_F(CompressedTensors, QuantizesFloat4InputsUnderTheirGlobalScaleOnlyWhereTheGroupSaysSo) {
-    use(only("nvfp4-pack-quantized", fp4 + R"(, "input_activations": {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16, "dynamic": "local"})"));
+    use(only(
+        "nvfp4-pack-quantized",
+        fp4 +
+            R"(, "input_activations": {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16, "dynamic": "local"})"));
     host.tensor("a.weight_packed", MORTISE_DTYPE_U8, {64, 32});
     const Seen seen = ask({.name = "a"});
-    EXPECT_EQ(seen.find(MORTISE_ROLE_INPUT_SCALE2)->tensor, "a.input_global_scale") << "a lost one is an error, not 0 or 1";
+    EXPECT_EQ(seen.find(MORTISE_ROLE_INPUT_SCALE2)->tensor, "a.input_global_scale")
+        << "a lost one is an error, not 0 or 1";
     EXPECT_EQ(seen.activation.second_level, 2u);
     EXPECT_EQ(seen.activation.zero_scale, 0.125);
 }
 
 TEST_F(CompressedTensors, TakesScaleBytesOfMicroscaledFloatsAsExponents) {
-    for (const auto& [format, bits, leaf] : {std::tuple{"mxfp4-pack-quantized", "4", ".weight_packed"}, {"mxfp8-quantized", "8", ".weight"}}) {
-        const std::string floats = R"({"num_bits": )" + std::string(bits) + R"(, "type": "float", "strategy": "group", "group_size": 32, "scale_dtype": "torch.uint8")";
-        use(only(format, "\"weights\": " + floats + "}, \"input_activations\": " + floats + ", \"dynamic\": true}"));
+    for (const auto& [format, bits, leaf] :
+         {std::tuple{"mxfp4-pack-quantized", "4", ".weight_packed"}, {"mxfp8-quantized", "8", ".weight"}}) {
+        const std::string floats =
+            R"({"num_bits": )" + std::string(bits) +
+            R"(, "type": "float", "strategy": "group", "group_size": 32, "scale_dtype": "torch.uint8")";
+        use(only(format,
+                 "\"weights\": " + floats + "}, \"input_activations\": " + floats + ", \"dynamic\": true}"));
         host.tensor("a" + std::string(leaf), MORTISE_DTYPE_U8, {64, 32});
         const Seen seen = ask({.name = "a"});
         ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
         EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->encoding, uint32_t{MORTISE_ENCODING_E8M0});
-        EXPECT_EQ(seen.activation.exponent_rule, uint32_t{MORTISE_EXPONENT_BUMP}) << "its own rule, not that of OCP";
+        EXPECT_EQ(seen.activation.exponent_rule, uint32_t{MORTISE_EXPONENT_BUMP})
+            << "its own rule, not that of OCP";
         EXPECT_EQ(seen.levels, 1u);
         host.tensors.clear();
     }
@@ -215,21 +245,25 @@ TEST_F(CompressedTensors, TakesScaleBytesOfMicroscaledFloatsAsExponents) {
 
 TEST_F(CompressedTensors, TakesTheBlockFromTheConfigAndLeavesTheEdgesRagged) {
     for (const char* block : {"[48, 40]", "\"48x40\""}) {
-        use(only("float-quantized", R"("weights": {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": )" + std::string(block) + "}"));
+        use(only("float-quantized",
+                 R"("weights": {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": )" +
+                     std::string(block) + "}"));
         coded("a", MORTISE_DTYPE_F8_E4M3, {2, 2});
         const Seen seen = ask({.name = "a"});
         ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
         EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->rows, 2u) << "64 rows in blocks of 48";
         EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->columns, 2u);
     }
-    use(only("float-quantized", R"("weights": {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": "48"})"));
+    use(only("float-quantized",
+             R"("weights": {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": "48"})"));
     EXPECT_EQ(ask({.name = "a"}).status, MORTISE_UNSUPPORTED);
 }
 
 TEST_F(CompressedTensors, KeepsOneScaleForEachPartOfAFusedMatrix) {
     use(only("float-quantized", whole8));
     coded("a.qkv_proj", MORTISE_DTYPE_F8_E4M3, {3});
-    const ModuleOf fused{.name = "a.qkv_proj", .parts = {{"a.q_proj", 32}, {"a.k_proj", 16}, {"a.v_proj", 16}}};
+    const ModuleOf fused{.name = "a.qkv_proj",
+                         .parts = {{"a.q_proj", 32}, {"a.k_proj", 16}, {"a.v_proj", 16}}};
     EXPECT_EQ(ask(fused).piece_ends, (std::vector<uint64_t>{32, 48, 64}));
     coded("a.qkv_proj", MORTISE_DTYPE_F8_E4M3, {1});
     EXPECT_TRUE(ask(fused).piece_ends.empty()) << "one for all of it";
@@ -239,15 +273,24 @@ TEST_F(CompressedTensors, KeepsOneScaleForEachPartOfAFusedMatrix) {
 
 TEST_F(CompressedTensors, HalvesTheWholeRangeOfIntegerInputs) {
     coded("a", MORTISE_DTYPE_I8, {64, 1});
-    use(only("int-quantized", int8 + R"(, "input_activations": {"num_bits": 8, "type": "int", "strategy": "token", "dynamic": true})"));
+    use(only(
+        "int-quantized",
+        int8 +
+            R"(, "input_activations": {"num_bits": 8, "type": "int", "strategy": "token", "dynamic": true})"));
     EXPECT_EQ(ask({.name = "a"}).activation.divisor, 127.5);
-    use(only("int-quantized", int8 + R"(, "input_activations": {"num_bits": 8, "type": "int", "symmetric": false, "strategy": "token", "dynamic": true})"));
+    use(only(
+        "int-quantized",
+        int8 +
+            R"(, "input_activations": {"num_bits": 8, "type": "int", "symmetric": false, "strategy": "token", "dynamic": true})"));
     EXPECT_EQ(ask({.name = "a"}).activation.divisor, 255);
 }
 
 TEST_F(CompressedTensors, NeedsTheScaleAndZeroPointOfStaticInputs) {
     coded("a", MORTISE_DTYPE_I8, {64, 1});
-    use(only("int-quantized", int8 + R"(, "input_activations": {"num_bits": 8, "type": "int", "symmetric": false, "strategy": "tensor", "dynamic": false})"));
+    use(only(
+        "int-quantized",
+        int8 +
+            R"(, "input_activations": {"num_bits": 8, "type": "int", "symmetric": false, "strategy": "tensor", "dynamic": false})"));
     const Seen seen = ask({.name = "a"});
     EXPECT_EQ(seen.dynamic, 0u);
     EXPECT_EQ(seen.find(MORTISE_ROLE_INPUT_SCALE)->tensor, "a.input_scale");
@@ -257,16 +300,21 @@ TEST_F(CompressedTensors, NeedsTheScaleAndZeroPointOfStaticInputs) {
 TEST_F(CompressedTensors, DropsAStoredScaleOfDynamicInputsByName) {
     coded("a", MORTISE_DTYPE_I8, {64, 1});
     host.tensor("a.input_scale", MORTISE_DTYPE_F32, {1});
-    use(only("int-quantized", int8 + R"(, "input_activations": {"num_bits": 8, "type": "int", "strategy": "token", "dynamic": true})"));
+    use(only(
+        "int-quantized",
+        int8 +
+            R"(, "input_activations": {"num_bits": 8, "type": "int", "strategy": "token", "dynamic": true})"));
     EXPECT_EQ(ask({.name = "a"}).find(MORTISE_ROLE_UNUSED)->tensor, "a.input_scale");
 }
 
 TEST_F(CompressedTensors, RefusesInputsThatItsLibraryCannotQuantizeEither) {
     coded("a", MORTISE_DTYPE_I8, {64, 1});
-    for (const char* inputs : {R"({"num_bits": 8, "type": "int", "strategy": "channel", "dynamic": true})",
-                               R"({"num_bits": 8, "type": "int", "strategy": "token", "dynamic": false})",
-                               R"({"num_bits": 8, "type": "float", "symmetric": false, "strategy": "token", "dynamic": true})",
-                               R"({"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16, "dynamic": true})"}) {
+    for (
+        const char* inputs :
+        {R"({"num_bits": 8, "type": "int", "strategy": "channel", "dynamic": true})",
+         R"({"num_bits": 8, "type": "int", "strategy": "token", "dynamic": false})",
+         R"({"num_bits": 8, "type": "float", "symmetric": false, "strategy": "token", "dynamic": true})",
+         R"({"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16, "dynamic": true})"}) {
         use(only("int-quantized", int8 + ", \"input_activations\": " + inputs));
         EXPECT_EQ(ask({.name = "a"}).status, MORTISE_UNSUPPORTED) << inputs;
     }

@@ -22,7 +22,8 @@ class CompressedTensorsWriter : public CompressedTensors {
     }
     Seen write(const std::string& format, const ModuleOf& module, const mortise_spec& current) {
         std::vector<std::string> words;
-        for (size_t at = 0; at < format.size(); at = format.find(':', at) == std::string::npos ? format.size() : format.find(':', at) + 1)
+        for (size_t at = 0; at < format.size();
+             at = format.find(':', at) == std::string::npos ? format.size() : format.find(':', at) + 1)
             words.push_back(format.substr(at, format.find(':', at) - at));
         std::vector<mortise_option> options;
         for (const std::string& word : words) options.push_back({borrow(word), {}});
@@ -40,17 +41,22 @@ TEST_F(CompressedTensorsWriter, WritesEachFormatThatItReads) {
         uint64_t columns;  // of the scales
         const char* format;
     };
-    for (const Case& each : {Case{"w4", MORTISE_ENCODING_OFFSET, 1, 2, "pack-quantized"}, {"w3:g64", MORTISE_ENCODING_OFFSET, 1, 4, "pack-quantized"},
-                             {"w8:channel", MORTISE_ENCODING_OFFSET, 1, 1, "pack-quantized"}, {"int8", MORTISE_ENCODING_TWOS, 1, 1, "int-quantized"},
-                             {"float-tensor", MORTISE_ENCODING_E4M3, 1, 1, "float-quantized"}, {"float-block", MORTISE_ENCODING_E4M3, 1, 2, "float-quantized"},
-                             {"nvfp4:weights", MORTISE_ENCODING_E2M1, 2, 16, "nvfp4-pack-quantized"}, {"mxfp4", MORTISE_ENCODING_E2M1, 1, 8, "mxfp4-pack-quantized"},
+    for (const Case& each : {Case{"w4", MORTISE_ENCODING_OFFSET, 1, 2, "pack-quantized"},
+                             {"w3:g64", MORTISE_ENCODING_OFFSET, 1, 4, "pack-quantized"},
+                             {"w8:channel", MORTISE_ENCODING_OFFSET, 1, 1, "pack-quantized"},
+                             {"int8", MORTISE_ENCODING_TWOS, 1, 1, "int-quantized"},
+                             {"float-tensor", MORTISE_ENCODING_E4M3, 1, 1, "float-quantized"},
+                             {"float-block", MORTISE_ENCODING_E4M3, 1, 2, "float-quantized"},
+                             {"nvfp4:weights", MORTISE_ENCODING_E2M1, 2, 16, "nvfp4-pack-quantized"},
+                             {"mxfp4", MORTISE_ENCODING_E2M1, 1, 8, "mxfp4-pack-quantized"},
                              {"mxfp8", MORTISE_ENCODING_E4M3, 1, 8, "mxfp8-quantized"}}) {
         const Seen seen = write(each.words, linear, floats());
         ASSERT_EQ(seen.status, MORTISE_OK) << each.words << seen.error;
         EXPECT_EQ(seen.encoding, each.encoding) << each.words;
         EXPECT_EQ(seen.levels, each.levels) << each.words;
         EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->columns, each.columns) << each.words;
-        EXPECT_NE(config_.find("\"format\":\"" + std::string(each.format) + "\""), std::string::npos) << config_;
+        EXPECT_NE(config_.find("\"format\":\"" + std::string(each.format) + "\""), std::string::npos)
+            << config_;
     }
 }
 

@@ -4,13 +4,15 @@ namespace mortise::test {
 namespace {
 
 std::string config(const std::string& more = "", const std::string& block = "[128, 128]") {
-    return R"({"quantization_config": {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": )" + block + more + "}}";
+    return R"({"quantization_config": {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": )" +
+           block + more + "}}";
 }
 
 class Fp8Block : public testing::Test {
   protected:
     void SetUp() override { host.reset(); }
-    void coded(const std::string& module, std::vector<int64_t> shape, std::vector<int64_t> grid, uint32_t dtype = MORTISE_DTYPE_F32) {
+    void coded(const std::string& module, std::vector<int64_t> shape, std::vector<int64_t> grid,
+               uint32_t dtype = MORTISE_DTYPE_F32) {
         host.tensor(module + ".weight", MORTISE_DTYPE_F8_E4M3, std::move(shape));
         host.tensor(module + ".weight_scale_inv", dtype, std::move(grid));
     }
@@ -22,9 +24,11 @@ TEST_F(Fp8Block, ClaimsFp8WithABlockSize) {
     EXPECT_TRUE(claims("fp8_block"));
     EXPECT_FALSE(claims("fp8_tensor"));
     EXPECT_FALSE(claims("fp8_channel"));
-    host.file("config.json", R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": null}})");
+    host.file("config.json",
+              R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": null}})");
     EXPECT_FALSE(claims("fp8_block"));
-    host.file("config.json", R"({"quantization_config": {"quant_method": "fp8_pb", "weight_block_size": [128, 128]}})");
+    host.file("config.json",
+              R"({"quantization_config": {"quant_method": "fp8_pb", "weight_block_size": [128, 128]}})");
     EXPECT_FALSE(claims("fp8_block")) << "methods are compared whole";
 }
 
@@ -75,9 +79,14 @@ TEST_F(Fp8Block, HoldsScalesToPowersOfTwoWhereTheConfigSaysSo) {
     coded("a", {128, 128}, {1, 1});
     const Seen seen = Opened("fp8_block").module({.name = "a", .rows = 128, .columns = 128});
     EXPECT_TRUE(seen.find(MORTISE_ROLE_SCALE)->flags & MORTISE_FIELD_POWER_OF_TWO);
-    EXPECT_EQ(seen.activation.exponent_rule, uint32_t{MORTISE_EXPONENT_CEIL}) << "scales of weights and inputs are of one kind";
+    EXPECT_EQ(seen.activation.exponent_rule, uint32_t{MORTISE_EXPONENT_CEIL})
+        << "scales of weights and inputs are of one kind";
     host.file("config.json", config());
-    EXPECT_FALSE(Opened("fp8_block").module({.name = "a", .rows = 128, .columns = 128}).find(MORTISE_ROLE_SCALE)->flags & MORTISE_FIELD_POWER_OF_TWO);
+    EXPECT_FALSE(Opened("fp8_block")
+                     .module({.name = "a", .rows = 128, .columns = 128})
+                     .find(MORTISE_ROLE_SCALE)
+                     ->flags &
+                 MORTISE_FIELD_POWER_OF_TWO);
 }
 
 TEST_F(Fp8Block, ReadsScaleBytesAsExponentsAndNeverAsNumbers) {
@@ -87,7 +96,10 @@ TEST_F(Fp8Block, ReadsScaleBytesAsExponentsAndNeverAsNumbers) {
     EXPECT_EQ(bytes.find(MORTISE_ROLE_SCALE)->encoding, uint32_t{MORTISE_ENCODING_E8M0});
     EXPECT_TRUE(bytes.find(MORTISE_ROLE_SCALE)->accepts(MORTISE_DTYPE_U8));
     host.file("config.json", config());
-    EXPECT_FALSE(Opened("fp8_block").module({.name = "a", .rows = 128, .columns = 128}).find(MORTISE_ROLE_SCALE)->accepts(MORTISE_DTYPE_U8));
+    EXPECT_FALSE(Opened("fp8_block")
+                     .module({.name = "a", .rows = 128, .columns = 128})
+                     .find(MORTISE_ROLE_SCALE)
+                     ->accepts(MORTISE_DTYPE_U8));
 }
 
 TEST_F(Fp8Block, KnowsTheOtherNamesOfTheScale) {
@@ -121,19 +133,26 @@ TEST_F(Fp8Block, LeavesListedModulesAloneByWholeComponents) {
     EXPECT_TRUE(router.plain);
     EXPECT_EQ(router.rule, "modules_to_not_convert[0] = mlp.gate");
     EXPECT_EQ(router.note, "");
-    const Seen fused = opened.module({.name = "l.0.mlp.gate_up_proj", .parts = {{"l.0.mlp.gate_proj", 32}, {"l.0.mlp.up_proj", 32}}});
+    const Seen fused = opened.module(
+        {.name = "l.0.mlp.gate_up_proj", .parts = {{"l.0.mlp.gate_proj", 32}, {"l.0.mlp.up_proj", 32}}});
     EXPECT_FALSE(fused.plain);
     EXPECT_EQ(fused.note, "") << "the rule is no substring";
 }
 
 TEST_F(Fp8Block, HonoursFusedNamesAndPatternsInBothLists) {
-    host.file("config.json", config(R"(, "modules_to_not_convert": ["model.l.*.down_proj"], "ignored_layers": ["l.0.qkv_proj"])"));
+    host.file(
+        "config.json",
+        config(R"(, "modules_to_not_convert": ["model.l.*.down_proj"], "ignored_layers": ["l.0.qkv_proj"])"));
     host.tensor("l.0.qkv_proj.weight", MORTISE_DTYPE_BF16, {64, 64});
     host.tensor("model.l.1.down_proj.weight", MORTISE_DTYPE_BF16, {64, 64});
     Opened opened("fp8_block");
-    EXPECT_EQ(opened.module({.name = "l.0.qkv_proj", .parts = {{"l.0.q_proj", 32}, {"l.0.k_proj", 16}, {"l.0.v_proj", 16}}}).rule,
+    EXPECT_EQ(opened
+                  .module({.name = "l.0.qkv_proj",
+                           .parts = {{"l.0.q_proj", 32}, {"l.0.k_proj", 16}, {"l.0.v_proj", 16}}})
+                  .rule,
               "ignored_layers[0] = l.0.qkv_proj");
-    EXPECT_EQ(opened.module({.name = "model.l.1.down_proj"}).rule, "modules_to_not_convert[0] = model.l.*.down_proj");
+    EXPECT_EQ(opened.module({.name = "model.l.1.down_proj"}).rule,
+              "modules_to_not_convert[0] = model.l.*.down_proj");
     EXPECT_EQ(host.unread(), "");
 }
 
@@ -152,21 +171,27 @@ TEST_F(Fp8Block, ReadsExpertsOneByOneAndStacked) {
 
 TEST_F(Fp8Block, TakesTheNamesOfDeepseekV3) {
     host.file("config.json", config(R"(, "fmt": "e4m3")"));
-    for (const char* name : {"model.layers.0.self_attn.kv_a_proj_with_mqa", "model.layers.0.self_attn.kv_b_proj", "model.layers.0.self_attn.q_a_proj",
-                             "model.layers.3.mlp.shared_experts.up_proj", "model.layers.3.mlp.experts.255.down_proj"})
+    for (const char* name :
+         {"model.layers.0.self_attn.kv_a_proj_with_mqa", "model.layers.0.self_attn.kv_b_proj",
+          "model.layers.0.self_attn.q_a_proj", "model.layers.3.mlp.shared_experts.up_proj",
+          "model.layers.3.mlp.experts.255.down_proj"})
         coded(name, {64, 64}, {1, 1});
     host.tensor("model.layers.3.mlp.gate.weight", MORTISE_DTYPE_BF16, {64, 64});
     Opened opened("fp8_block");
-    for (const char* name : {"model.layers.0.self_attn.kv_a_proj_with_mqa", "model.layers.0.self_attn.kv_b_proj", "model.layers.0.self_attn.q_a_proj",
-                             "model.layers.3.mlp.shared_experts.up_proj", "model.layers.3.mlp.experts.255.down_proj"})
+    for (const char* name :
+         {"model.layers.0.self_attn.kv_a_proj_with_mqa", "model.layers.0.self_attn.kv_b_proj",
+          "model.layers.0.self_attn.q_a_proj", "model.layers.3.mlp.shared_experts.up_proj",
+          "model.layers.3.mlp.experts.255.down_proj"})
         EXPECT_EQ(opened.module({.name = name}).note, "") << name;
-    EXPECT_TRUE(opened.module({.name = "model.layers.3.mlp.gate"}).plain) << "a router is a float although no list says so";
+    EXPECT_TRUE(opened.module({.name = "model.layers.3.mlp.gate"}).plain)
+        << "a router is a float although no list says so";
 }
 
 TEST_F(Fp8Block, NeverPutsAFloatIntoASlotForCodes) {
     host.file("config.json", config());
     host.tensor("model.layers.61.eh_proj.weight", MORTISE_DTYPE_BF16, {64, 128});
-    const Seen seen = Opened("fp8_block").module({.name = "model.layers.61.eh_proj", .rows = 64, .columns = 128});
+    const Seen seen =
+        Opened("fp8_block").module({.name = "model.layers.61.eh_proj", .rows = 64, .columns = 128});
     EXPECT_TRUE(seen.plain);
     EXPECT_EQ(seen.note, "the config selects it, and its weight is a plain float");
 }
@@ -174,7 +199,8 @@ TEST_F(Fp8Block, NeverPutsAFloatIntoASlotForCodes) {
 TEST_F(Fp8Block, ReportsCacheScalesWithoutAskingForThem) {
     host.file("config.json", config());
     EXPECT_EQ(Opened("fp8_block").cache("l.0.self_attn", 2).n_fields, 0u);
-    for (const char* name : {"l.0.self_attn.k_proj.k_scale", "l.0.self_attn.v_proj.v_scale"}) host.tensor(name, MORTISE_DTYPE_F32, {1});
+    for (const char* name : {"l.0.self_attn.k_proj.k_scale", "l.0.self_attn.v_proj.v_scale"})
+        host.tensor(name, MORTISE_DTYPE_F32, {1});
     Opened opened("fp8_block");
     const mortise_cache_answer answer = opened.cache("l.0.self_attn", 2);
     EXPECT_EQ(answer.n_fields, 2u);
@@ -190,12 +216,16 @@ TEST_F(Fp8Block, WritesWhatItReads) {
         host.file("config.json", "{}");
         mortise_quantizer recipe{};
         std::string text;
-        const Seen seen = written("fp8_block", options, {.name = "a", .rows = 200, .columns = 300}, current, &recipe, &text);
+        const Seen seen = written("fp8_block", options, {.name = "a", .rows = 200, .columns = 300}, current,
+                                  &recipe, &text);
         ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
         const bool exponents = !options.empty();
-        EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->first_dtype, exponents ? uint32_t{MORTISE_DTYPE_F8_E8M0} : uint32_t{MORTISE_DTYPE_F32});
-        EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->shapes[0], (exponents ? std::vector<int64_t>{4, 5} : std::vector<int64_t>{2, 3}));
-        EXPECT_EQ(recipe.exponent_rule, exponents ? uint32_t{MORTISE_EXPONENT_CEIL} : uint32_t{MORTISE_EXPONENT_NONE});
+        EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->first_dtype,
+                  exponents ? uint32_t{MORTISE_DTYPE_F8_E8M0} : uint32_t{MORTISE_DTYPE_F32});
+        EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->shapes[0],
+                  (exponents ? std::vector<int64_t>{4, 5} : std::vector<int64_t>{2, 3}));
+        EXPECT_EQ(recipe.exponent_rule,
+                  exponents ? uint32_t{MORTISE_EXPONENT_CEIL} : uint32_t{MORTISE_EXPONENT_NONE});
         EXPECT_EQ(recipe.zero_scale, 1);
         host.file("config.json", R"({"quantization_config": )" + text + "}");
         EXPECT_TRUE(claims("fp8_block"));
@@ -207,12 +237,18 @@ TEST_F(Fp8Block, WritesWhatItReads) {
 }
 
 TEST_F(Fp8Block, RefusesWhatItDoesNotKnow) {
-    for (const auto& [more, block, status] : {std::tuple{R"(, "fmt": "e5m2")", "[128, 128]", MORTISE_UNSUPPORTED}, {R"(, "scale_fmt": "fp32e")", "[128, 128]", MORTISE_UNSUPPORTED},
-                                              {"", "[128]", MORTISE_REFUSED}, {"", "[0, 128]", MORTISE_REFUSED}, {"", "\"128x128\"", MORTISE_REFUSED}}) {
+    for (const auto& [more, block, status] :
+         {std::tuple{R"(, "fmt": "e5m2")", "[128, 128]", MORTISE_UNSUPPORTED},
+          {R"(, "scale_fmt": "fp32e")", "[128, 128]", MORTISE_UNSUPPORTED},
+          {"", "[128]", MORTISE_REFUSED},
+          {"", "[0, 128]", MORTISE_REFUSED},
+          {"", "\"128x128\"", MORTISE_REFUSED}}) {
         host.file("config.json", config(more, block));
         EXPECT_EQ(Opened("fp8_block").status, status) << more << block;
     }
-    host.file("config.json", R"({"quantization_config": {"quant_method": "fp8", "activation_scheme": "static", "weight_block_size": [128, 128]}})");
+    host.file(
+        "config.json",
+        R"({"quantization_config": {"quant_method": "fp8", "activation_scheme": "static", "weight_block_size": [128, 128]}})");
     EXPECT_EQ(Opened("fp8_block").status, MORTISE_UNSUPPORTED) << "a static input scale has no place here";
     host.file("config.json", config(R"(, "expert_dtype": "fp4")"));
     EXPECT_EQ(Opened("fp8_block").status, MORTISE_OK);

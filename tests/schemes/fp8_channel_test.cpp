@@ -3,8 +3,10 @@
 namespace mortise::test {
 namespace {
 
-const std::string weights = R"("weights": {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": true, "dynamic": false})";
-const std::string tokens = R"("input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": true})";
+const std::string weights =
+    R"("weights": {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": true, "dynamic": false})";
+const std::string tokens =
+    R"("input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": true})";
 
 std::string groups(const std::string& group, const std::string& more = "") {
     return R"({"quantization_config": {"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups": {"group_0": {"targets": ["Linear"], )" +
@@ -34,8 +36,12 @@ TEST_F(Fp8Channel, LeavesOtherKindsToOtherSchemesAndSaysWhy) {
         {R"("weights": {"num_bits": 4, "type": "float", "strategy": "channel"})", "per channel"},
         {R"("weights": {"num_bits": 8, "type": "int", "strategy": "channel"})", "per channel"},
         {weights + R"(, "format": "pack-quantized")", "pack-quantized"},
-        {weights + R"(, "input_activations": {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": false})", "per token"},
-        {weights + R"(, "input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": "local"})", "per token"}};
+        {weights +
+             R"(, "input_activations": {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": false})",
+         "per token"},
+        {weights +
+             R"(, "input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": "local"})",
+         "per token"}};
     for (const auto& [group, word] : cases) {
         host.file("config.json", groups(group));
         std::string reason;
@@ -45,7 +51,8 @@ TEST_F(Fp8Channel, LeavesOtherKindsToOtherSchemesAndSaysWhy) {
 }
 
 TEST_F(Fp8Channel, TellsRowScalesFromTensorScalesByTheirCount) {
-    host.file("config.json", R"({"quantization_config": {"quant_method": "fp8", "activation_scheme": "dynamic"}})");
+    host.file("config.json",
+              R"({"quantization_config": {"quant_method": "fp8", "activation_scheme": "dynamic"}})");
     coded("a");
     EXPECT_TRUE(claims("fp8_channel"));
     coded("a", {1});
@@ -53,7 +60,8 @@ TEST_F(Fp8Channel, TellsRowScalesFromTensorScalesByTheirCount) {
     coded("a", {64});
     host.tensor("a.input_scale", MORTISE_DTYPE_F32, {1});
     EXPECT_FALSE(claims("fp8_channel"));
-    host.file("config.json", R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}})");
+    host.file("config.json",
+              R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}})");
     EXPECT_FALSE(claims("fp8_channel"));
 }
 
@@ -67,14 +75,17 @@ TEST_F(Fp8Channel, ReadsBareScalesThatNoConfigSpeaksOf) {
 }
 
 TEST_F(Fp8Channel, ReadsFbgemmWithItsBoundOnTheInputs) {
-    host.file("config.json", R"({"quantization_config": {"quant_method": "fbgemm_fp8", "activation_scale_ub": 1200.0, "modules_to_not_convert": ["lm_head"]}})");
+    host.file(
+        "config.json",
+        R"({"quantization_config": {"quant_method": "fbgemm_fp8", "activation_scale_ub": 1200.0, "modules_to_not_convert": ["lm_head"]}})");
     coded("a");
     EXPECT_TRUE(claims("fp8_channel"));
     const Seen seen = Opened("fp8_channel").module({.name = "a"});
     EXPECT_EQ(seen.granularity, uint32_t{MORTISE_ACTIVATION_TOKEN});
     EXPECT_EQ(seen.amax_ceiling, 1200);
     EXPECT_EQ(host.unread(), "");
-    host.file("config.json", R"({"quantization_config": {"quant_method": "fbgemm_fp8", "activation_scale_ub": -1}})");
+    host.file("config.json",
+              R"({"quantization_config": {"quant_method": "fbgemm_fp8", "activation_scale_ub": -1}})");
     EXPECT_EQ(Opened("fp8_channel").status, MORTISE_REFUSED);
 }
 
@@ -114,7 +125,8 @@ TEST_F(Fp8Channel, BelievesTheTensorsAndReportsTheContradiction) {
     coded("lm_head");
     host.tensor("a.weight", MORTISE_DTYPE_BF16, {64, 64});
     Opened opened("fp8_channel");
-    const Seen head = opened.module({.name = "lm_head", .kind = MORTISE_MODULE_HEAD}), linear = opened.module({.name = "a"});
+    const Seen head = opened.module({.name = "lm_head", .kind = MORTISE_MODULE_HEAD}),
+               linear = opened.module({.name = "a"});
     EXPECT_FALSE(head.plain);
     EXPECT_NE(head.note, "");
     EXPECT_TRUE(linear.plain);
@@ -123,11 +135,16 @@ TEST_F(Fp8Channel, BelievesTheTensorsAndReportsTheContradiction) {
 
 TEST_F(Fp8Channel, ExpectsCodesWhereThereIsNothing) {
     host.file("config.json", groups(weights));
-    EXPECT_FALSE(Opened("fp8_channel").module({.name = "lost"}).plain) << "so that the codes are called missing";
+    EXPECT_FALSE(Opened("fp8_channel").module({.name = "lost"}).plain)
+        << "so that the codes are called missing";
 }
 
 TEST_F(Fp8Channel, GivesTheScalesOfACacheToTheAttention) {
-    host.file("config.json", groups(weights, R"(, "kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": false})"));
+    host.file(
+        "config.json",
+        groups(
+            weights,
+            R"(, "kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": false})"));
     Opened opened("fp8_channel");
     ASSERT_EQ(opened.status, MORTISE_OK) << opened.error;
     const mortise_cache_answer answer = opened.cache("l.0.self_attn", 2);
@@ -138,7 +155,11 @@ TEST_F(Fp8Channel, GivesTheScalesOfACacheToTheAttention) {
 }
 
 TEST_F(Fp8Channel, FindsCacheScalesUnderTheirOldNameAndPerHead) {
-    host.file("config.json", groups(weights, R"(, "kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "attn_head", "dynamic": false})"));
+    host.file(
+        "config.json",
+        groups(
+            weights,
+            R"(, "kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "attn_head", "dynamic": false})"));
     host.tensor("l.0.self_attn.k_proj.output_scale", MORTISE_DTYPE_BF16, {1});
     Opened opened("fp8_channel");
     const mortise_cache_answer answer = opened.cache("l.0.self_attn", 2);
@@ -153,9 +174,17 @@ TEST_F(Fp8Channel, SaysNothingOfACacheThatIsNotQuantized) {
 }
 
 TEST_F(Fp8Channel, RefusesCachesAndTransformsThatItCannotDo) {
-    host.file("config.json", groups(weights, R"(, "kv_cache_scheme": {"num_bits": 4, "type": "int", "strategy": "tensor", "dynamic": false})"));
+    host.file(
+        "config.json",
+        groups(
+            weights,
+            R"(, "kv_cache_scheme": {"num_bits": 4, "type": "int", "strategy": "tensor", "dynamic": false})"));
     EXPECT_EQ(Opened("fp8_channel").status, MORTISE_UNSUPPORTED);
-    host.file("config.json", groups(weights, R"(, "kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": true})"));
+    host.file(
+        "config.json",
+        groups(
+            weights,
+            R"(, "kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": true})"));
     EXPECT_EQ(Opened("fp8_channel").status, MORTISE_UNSUPPORTED);
     host.file("config.json", groups(weights, R"(, "transform_config": {"config_groups": {"a": 1}})"));
     EXPECT_EQ(Opened("fp8_channel").status, MORTISE_UNSUPPORTED);
@@ -184,11 +213,13 @@ TEST_F(Fp8Channel, ComputesInTheDtypeThatIsAskedFor) {
     mortise_spec current{};
     current.encoding = MORTISE_ENCODING_BF16;
     mortise_quantizer recipe{};
-    const Seen seen = written("fp8_channel", {{{"compute", 7}, {"bf16", 4}}}, {.name = "a"}, current, &recipe);
+    const Seen seen =
+        written("fp8_channel", {{{"compute", 7}, {"bf16", 4}}}, {.name = "a"}, current, &recipe);
     EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->first_dtype, uint32_t{MORTISE_DTYPE_BF16});
     EXPECT_EQ(recipe.compute, uint32_t{MORTISE_ENCODING_BF16});
     EXPECT_EQ(recipe.zero_scale, 0) << "the epsilon of that dtype, as llm-compressor writes it";
-    EXPECT_EQ(written("fp8_channel", {{{"compute", 7}, {"f8", 2}}}, {.name = "a"}, current).status, MORTISE_REFUSED);
+    EXPECT_EQ(written("fp8_channel", {{{"compute", 7}, {"f8", 2}}}, {.name = "a"}, current).status,
+              MORTISE_REFUSED);
 }
 
 }  // namespace

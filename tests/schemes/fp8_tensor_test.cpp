@@ -4,13 +4,15 @@ namespace mortise::test {
 namespace {
 
 std::string config(const std::string& scheme, const std::string& more = "") {
-    return R"({"quantization_config": {"quant_method": "fp8", "activation_scheme": ")" + scheme + "\"" + more + "}}";
+    return R"({"quantization_config": {"quant_method": "fp8", "activation_scheme": ")" + scheme + "\"" +
+           more + "}}";
 }
 
 class Fp8Tensor : public testing::Test {
   protected:
     void SetUp() override { host.reset(); }
-    void coded(const std::string& module, std::vector<int64_t> scale = {}, std::vector<int64_t> shape = {64, 64}) {
+    void coded(const std::string& module, std::vector<int64_t> scale = {},
+               std::vector<int64_t> shape = {64, 64}) {
         host.tensor(module + ".weight", MORTISE_DTYPE_F8_E4M3, std::move(shape));
         host.tensor(module + ".weight_scale", MORTISE_DTYPE_F32, std::move(scale));
     }
@@ -44,7 +46,8 @@ TEST_F(Fp8Tensor, HasOneScaleForTheMatrixInEveryShapeOfOne) {
     const Seen seen = Opened("fp8_tensor").module({.name = "a", .bias = true});
     ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
     const SeenField& scale = *seen.find(MORTISE_ROLE_SCALE);
-    for (const auto& shape : std::vector<std::vector<int64_t>>{{}, {1}, {1, 1}}) EXPECT_TRUE(scale.accepts(shape));
+    for (const auto& shape : std::vector<std::vector<int64_t>>{{}, {1}, {1, 1}})
+        EXPECT_TRUE(scale.accepts(shape));
     EXPECT_FALSE(scale.accepts(std::vector<int64_t>{64}));
     EXPECT_EQ(seen.find(MORTISE_ROLE_BIAS)->tensor, "a.bias");
     EXPECT_EQ(seen.divides, (std::vector<uint32_t>{0}));
@@ -52,7 +55,8 @@ TEST_F(Fp8Tensor, HasOneScaleForTheMatrixInEveryShapeOfOne) {
 
 TEST_F(Fp8Tensor, KeepsOneScaleForEachShardOfAFusedMatrixOverItsOwnRows) {
     host.file("config.json", config("dynamic"));
-    const ModuleOf qkv{.name = "l.0.qkv_proj", .parts = {{"l.0.q_proj", 32}, {"l.0.k_proj", 16}, {"l.0.v_proj", 16}}};
+    const ModuleOf qkv{.name = "l.0.qkv_proj",
+                       .parts = {{"l.0.q_proj", 32}, {"l.0.k_proj", 16}, {"l.0.v_proj", 16}}};
     coded("l.0.qkv_proj", {3});
     const Seen seen = Opened("fp8_tensor").module(qkv);
     ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
@@ -62,14 +66,17 @@ TEST_F(Fp8Tensor, KeepsOneScaleForEachShardOfAFusedMatrixOverItsOwnRows) {
     const Seen one = Opened("fp8_tensor").module(qkv);
     EXPECT_TRUE(one.piece_ends.empty()) << "a scalar beside a fused matrix is the scale of all of it";
     coded("l.0.qkv_proj", {2});
-    EXPECT_FALSE(Opened("fp8_tensor").module(qkv).find(MORTISE_ROLE_SCALE)->accepts(std::vector<int64_t>{2})) << "which rows would be whose?";
+    EXPECT_FALSE(Opened("fp8_tensor").module(qkv).find(MORTISE_ROLE_SCALE)->accepts(std::vector<int64_t>{2}))
+        << "which rows would be whose?";
 }
 
 TEST_F(Fp8Tensor, ReadsStacksOfExpertsWithOneScaleForEachHalf) {
     host.file("config.json", config("dynamic"));
     host.tensor("l.0.experts.gate_up_proj", MORTISE_DTYPE_F8_E4M3, {4, 64, 64});
     host.tensor("l.0.experts.gate_up_proj_scale_inv", MORTISE_DTYPE_F32, {4, 2, 1});
-    const Seen seen = Opened("fp8_tensor").module({.name = "l.0.experts.gate_up_proj", .experts = 4, .parts = {{"gate", 32}, {"up", 32}}});
+    const Seen seen =
+        Opened("fp8_tensor")
+            .module({.name = "l.0.experts.gate_up_proj", .experts = 4, .parts = {{"gate", 32}, {"up", 32}}});
     ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
     EXPECT_EQ(seen.piece_ends, (std::vector<uint64_t>{32, 64}));
     EXPECT_TRUE(seen.find(MORTISE_ROLE_SCALE)->accepts(std::vector<int64_t>{4, 2, 1}));
@@ -133,7 +140,8 @@ TEST_F(Fp8Tensor, AsksForTheScalesOfACacheThatTheConfigNames) {
 TEST_F(Fp8Tensor, FindsCacheScalesUnderTheirOldNames) {
     host.file("config.json", config("static"));
     host.tensor("l.0.self_attn.kv_scale", MORTISE_DTYPE_F32, {1});
-    for (const char* name : {"l.1.self_attn.qkqkv_proj.k_scale", "l.1.self_attn.qkqkv_proj.v_scale"}) host.tensor(name, MORTISE_DTYPE_F32, {});
+    for (const char* name : {"l.1.self_attn.qkqkv_proj.k_scale", "l.1.self_attn.qkqkv_proj.v_scale"})
+        host.tensor(name, MORTISE_DTYPE_F32, {});
     Opened opened("fp8_tensor");
     EXPECT_EQ(opened.cache("l.0.self_attn", 2).n_fields, 2u) << "one for both";
     EXPECT_EQ(opened.cache("l.1.self_attn", 2).n_fields, 2u);
@@ -166,7 +174,9 @@ TEST_F(Fp8Tensor, WritesWhatItReads) {
 }
 
 TEST_F(Fp8Tensor, RefusesWhatItDoesNotKnow) {
-    for (const auto& [scheme, more] : {std::pair{"token", ""}, {"static", R"(, "fmt": "e5m2")"}, {"static", R"(, "kv_cache_scheme": "dynamic")"}}) {
+    for (const auto& [scheme, more] : {std::pair{"token", ""},
+                                       {"static", R"(, "fmt": "e5m2")"},
+                                       {"static", R"(, "kv_cache_scheme": "dynamic")"}}) {
         host.file("config.json", config(scheme, more));
         EXPECT_EQ(Opened("fp8_tensor").status, MORTISE_UNSUPPORTED) << scheme << more;
     }

@@ -3,8 +3,12 @@
 namespace mortise::test {
 namespace {
 
-std::string flat(const std::string& more) { return R"({"quantization_config": {"quant_method": "modelopt", )" + more + "}}"; }
-std::string side(const std::string& more) { return R"({"producer": {"name": "modelopt", "version": "0.47.0"}, "quantization": {)" + more + "}}"; }
+std::string flat(const std::string& more) {
+    return R"({"quantization_config": {"quant_method": "modelopt", )" + more + "}}";
+}
+std::string side(const std::string& more) {
+    return R"({"producer": {"name": "modelopt", "version": "0.47.0"}, "quantization": {)" + more + "}}";
+}
 std::string algorithm(const std::string& name) { return R"("quant_algo": ")" + name + '"'; }
 
 class ModelOpt : public testing::Test {
@@ -15,7 +19,9 @@ class ModelOpt : public testing::Test {
         host.file("config.json", flat(in_flat));
         host.file("hf_quant_config.json", side(in_side));
     }
-    void tensor(const std::string& name, uint32_t dtype, std::vector<int64_t> shape) { host.tensor(name, dtype, std::move(shape)); }
+    void tensor(const std::string& name, uint32_t dtype, std::vector<int64_t> shape) {
+        host.tensor(name, dtype, std::move(shape));
+    }
     void float8(const std::string& module, std::vector<int64_t> scale) {
         tensor(module + ".weight", MORTISE_DTYPE_F8_E4M3, {64, 64});
         tensor(module + ".weight_scale", MORTISE_DTYPE_F32, std::move(scale));
@@ -41,7 +47,8 @@ class ModelOpt : public testing::Test {
 TEST_F(ModelOpt, ClaimsWhatItsProducerWroteInEitherFile) {
     only_flat(algorithm("FP8"));
     EXPECT_TRUE(claims("modelopt"));
-    host.file("config.json", R"({"quantization_config": {"quant_method": "modelopt_fp4", "quant_algo": "NVFP4"}})");
+    host.file("config.json",
+              R"({"quantization_config": {"quant_method": "modelopt_fp4", "quant_algo": "NVFP4"}})");
     EXPECT_TRUE(claims("modelopt"));
     host.file("config.json", "{}");
     EXPECT_FALSE(claims("modelopt"));
@@ -60,7 +67,8 @@ TEST_F(ModelOpt, ComparesAlgorithmsWholeNeverBySubstring) {
     float8("a", {64});
     EXPECT_EQ(seen("MXFP8").find(MORTISE_ROLE_SCALE)->columns, 2u) << "not FP8";
     EXPECT_EQ(seen("W4A16_NVFP4").granularity, uint32_t{MORTISE_ACTIVATION_NONE}) << "not NVFP4";
-    EXPECT_EQ(seen("FP8_PB_WO").granularity, uint32_t{MORTISE_ACTIVATION_GROUP}) << "not FP8, in any case of letters";
+    EXPECT_EQ(seen("FP8_PB_WO").granularity, uint32_t{MORTISE_ACTIVATION_GROUP})
+        << "not FP8, in any case of letters";
 }
 
 TEST_F(ModelOpt, ReadsTheNameOfTheProducersConfigBeforeTheAlgorithm) {
@@ -78,8 +86,9 @@ TEST_F(ModelOpt, ReadsTheNameOfTheProducersConfigBeforeTheAlgorithm) {
 // formats, 17.4: the block is wrong for this algorithm; 0.47 writes it for others only.
 TEST_F(ModelOpt, NeverTrustsTheConfigGroups) {
     float8("a", {64});
-    only_flat(algorithm("FP8_PER_CHANNEL_PER_TOKEN") +
-              R"(, "config_groups": {"group_0": {"weights": {"num_bits": 4}, "input_activations": {"dynamic": false}, "targets": ["X"]}})");
+    only_flat(
+        algorithm("FP8_PER_CHANNEL_PER_TOKEN") +
+        R"(, "config_groups": {"group_0": {"weights": {"num_bits": 4}, "input_activations": {"dynamic": false}, "targets": ["X"]}})");
     Opened opened("modelopt");
     const Seen a = opened.module({.name = "a"});
     EXPECT_EQ(a.encoding, uint32_t{MORTISE_ENCODING_E4M3});
@@ -88,14 +97,17 @@ TEST_F(ModelOpt, NeverTrustsTheConfigGroups) {
 }
 
 TEST_F(ModelOpt, ReadsTheTwoFilesTogetherAndRefusesContradictions) {
-    both(algorithm("W4A16_AWQ"), algorithm("W4A16_AWQ") + R"(, "group_size": 32, "has_zero_point": false, "pre_quant_scale": true)");
+    both(algorithm("W4A16_AWQ"),
+         algorithm("W4A16_AWQ") + R"(, "group_size": 32, "has_zero_point": false, "pre_quant_scale": true)");
     tensor("a.weight", MORTISE_DTYPE_U8, {32, 64});
     Opened opened("modelopt");
-    EXPECT_EQ(opened.module({.name = "a"}).find(MORTISE_ROLE_SCALE)->columns, 2u) << "group_size stands in the side file only";
+    EXPECT_EQ(opened.module({.name = "a"}).find(MORTISE_ROLE_SCALE)->columns, 2u)
+        << "group_size stands in the side file only";
     EXPECT_EQ(host.unread(), "");
     both(algorithm("FP8"), algorithm("NVFP4"));
     EXPECT_EQ(opens(), MORTISE_REFUSED);
-    both(algorithm("FP8") + R"(, "kv_cache_scheme": "NVFP4")", algorithm("FP8") + R"(, "kv_cache_quant_algo": "FP8")");
+    both(algorithm("FP8") + R"(, "kv_cache_scheme": "NVFP4")",
+         algorithm("FP8") + R"(, "kv_cache_quant_algo": "FP8")");
     EXPECT_EQ(opens(), MORTISE_REFUSED);
     both(algorithm("NVFP4") + R"(, "group_size": 16)", algorithm("NVFP4") + R"(, "group_size": 32)");
     EXPECT_EQ(opens(), MORTISE_REFUSED);
@@ -135,7 +147,8 @@ TEST_F(ModelOpt, BelievesTheTensorsOfAnExcludedHeadAndOfAFloatThatIsChosen) {
     nvfp4("lm_head");
     tensor("a.weight", MORTISE_DTYPE_BF16, {64, 64});
     Opened opened("modelopt");
-    const Seen head = opened.module({.name = "lm_head", .kind = MORTISE_MODULE_HEAD}), linear = opened.module({.name = "a"});
+    const Seen head = opened.module({.name = "lm_head", .kind = MORTISE_MODULE_HEAD}),
+               linear = opened.module({.name = "a"});
     EXPECT_FALSE(head.plain);
     EXPECT_EQ(head.find(MORTISE_ROLE_INPUT_SCALE2)->tensor, "lm_head.input_scale");
     EXPECT_NE(head.note.find("leaves it out"), std::string::npos);
@@ -153,7 +166,8 @@ TEST_F(ModelOpt, DispatchesFp8OnTheRankOfItsScale) {
     EXPECT_EQ(one.granularity, uint32_t{MORTISE_ACTIVATION_TENSOR});
     EXPECT_EQ(one.dynamic, 0u);
     float8("a", {64});
-    EXPECT_EQ(seen("FP8").find(MORTISE_ROLE_SCALE)->rows, 64u) << "quantized along an axis, under the same name";
+    EXPECT_EQ(seen("FP8").find(MORTISE_ROLE_SCALE)->rows, 64u)
+        << "quantized along an axis, under the same name";
 }
 
 // formats, 20: an all-zero linear has scale 0 and NaN codes; both are promised not to be there.
@@ -163,10 +177,12 @@ TEST_F(ModelOpt, PromisesPositiveScalesAndFiniteCodesOfFloats) {
     EXPECT_TRUE(a.find(MORTISE_ROLE_SCALE)->flags & MORTISE_FIELD_POSITIVE);
     EXPECT_TRUE(a.find(MORTISE_ROLE_CODES)->flags & MORTISE_FIELD_FINITE);
     tensor("a.weight", MORTISE_DTYPE_I8, {64, 64});
-    EXPECT_FALSE(seen("W8A16").find(MORTISE_ROLE_SCALE)->flags & MORTISE_FIELD_POSITIVE) << "a row of zeros has scale 0";
+    EXPECT_FALSE(seen("W8A16").find(MORTISE_ROLE_SCALE)->flags & MORTISE_FIELD_POSITIVE)
+        << "a row of zeros has scale 0";
 }
 
-// formats, 17.5 and 20: four axes, ragged, never "_inv"; weight only by name, inputs are quantized all the same.
+// formats, 17.5 and 20: four axes, ragged, never "_inv"; weight only by name, inputs are quantized all the
+// same.
 TEST_F(ModelOpt, ReadsBlockScalesOfFourAxesAndQuantizesInputsAllTheSame) {
     tensor("a.weight", MORTISE_DTYPE_F8_E4M3, {320, 192});
     tensor("a.weight_scale", MORTISE_DTYPE_F32, {3, 1, 2, 1});
@@ -177,7 +193,9 @@ TEST_F(ModelOpt, ReadsBlockScalesOfFourAxesAndQuantizesInputsAllTheSame) {
     EXPECT_EQ(a.granularity, uint32_t{MORTISE_ACTIVATION_GROUP});
     EXPECT_EQ(a.dynamic, 1u);
     only_flat(algorithm("fp8_pb_wo") + R"(, "weight_block_size": [64, 64])");
-    EXPECT_EQ(Opened("modelopt").module({.name = "a", .rows = 320, .columns = 192}).find(MORTISE_ROLE_SCALE)->rows, 5u);
+    EXPECT_EQ(
+        Opened("modelopt").module({.name = "a", .rows = 320, .columns = 192}).find(MORTISE_ROLE_SCALE)->rows,
+        5u);
     only_flat(algorithm("fp8_pb_wo") + R"(, "weight_block_size": [64])");
     EXPECT_EQ(opens(), MORTISE_REFUSED);
 }
@@ -222,7 +240,8 @@ TEST_F(ModelOpt, CastsTheWeightsOfW4A8UnderTheirSecondScale) {
     EXPECT_EQ(a.find(MORTISE_ROLE_CAST_SCALE)->tensor, "a.weight_scale_2");
 }
 
-// formats, 17.8 and 20: the second level multiplies; a missing scale of the inputs is missing (loading, 12.26).
+// formats, 17.8 and 20: the second level multiplies; a missing scale of the inputs is missing
+// (loading, 12.26).
 TEST_F(ModelOpt, MultipliesTheSecondLevelOfNvfp4AndNeedsTheScaleOfItsInputs) {
     nvfp4("a");
     const Seen a = seen("NVFP4");
@@ -230,7 +249,8 @@ TEST_F(ModelOpt, MultipliesTheSecondLevelOfNvfp4AndNeedsTheScaleOfItsInputs) {
     EXPECT_FALSE(a.find(MORTISE_ROLE_INPUT_SCALE2)->flags & MORTISE_FIELD_OPTIONAL);
     const Seen only_weights = seen("W4A16_NVFP4");
     EXPECT_EQ(only_weights.granularity, uint32_t{MORTISE_ACTIVATION_NONE});
-    EXPECT_NE(only_weights.find(MORTISE_ROLE_UNUSED), nullptr) << "a stray scale of inputs is dropped by rule";
+    EXPECT_NE(only_weights.find(MORTISE_ROLE_UNUSED), nullptr)
+        << "a stray scale of inputs is dropped by rule";
 }
 
 TEST_F(ModelOpt, TakesGroupsOf32WhereTheAlgorithmHasThem) {
@@ -281,8 +301,10 @@ TEST_F(ModelOpt, ReadsStacksOfExpertsTransposed) {
 
 // formats, 20: no list of exclusions; experts by their container.
 TEST_F(ModelOpt, ReadsLayersOfMixedPrecisionByNameAndByContainer) {
-    const std::string layers = R"("quantized_layers": {"l.q_proj": {"quant_algo": "FP8"}, "l.experts": {"quant_algo": "NVFP4", "group_size": 16}})";
-    both(algorithm("MIXED_PRECISION") + R"(, "ignore": [], )" + layers, algorithm("MIXED_PRECISION") + ", " + layers);
+    const std::string layers =
+        R"("quantized_layers": {"l.q_proj": {"quant_algo": "FP8"}, "l.experts": {"quant_algo": "NVFP4", "group_size": 16}})";
+    both(algorithm("MIXED_PRECISION") + R"(, "ignore": [], )" + layers,
+         algorithm("MIXED_PRECISION") + ", " + layers);
     float8("l.q_proj", {});
     nvfp4("l.experts.3.up_proj");
     tensor("l.o_proj.weight", MORTISE_DTYPE_BF16, {64, 64});
@@ -293,13 +315,16 @@ TEST_F(ModelOpt, ReadsLayersOfMixedPrecisionByNameAndByContainer) {
     EXPECT_TRUE(opened.module({.name = "l.o_proj"}).plain);
     EXPECT_EQ(opened.module({.name = "l.k_proj"}).status, MORTISE_REFUSED) << "codes without an algorithm";
     EXPECT_EQ(host.unread(), "");
-    both(algorithm("MIXED_PRECISION") + R"(, "quantized_layers": {"l.q_proj": {"quant_algo": "NVFP4"}})", algorithm("MIXED_PRECISION") + ", " + layers);
+    both(algorithm("MIXED_PRECISION") + R"(, "quantized_layers": {"l.q_proj": {"quant_algo": "NVFP4"}})",
+         algorithm("MIXED_PRECISION") + ", " + layers);
     EXPECT_EQ(opens(), MORTISE_REFUSED);
 }
 
-// formats, 17.13 and 20; loading, 12.31: beside the projections; an object, or a bare text; affine by its biases.
+// formats, 17.13 and 20; loading, 12.31: beside the projections; an object, or a bare text; affine by its
+// biases.
 TEST_F(ModelOpt, FindsTheCacheBesideTheProjections) {
-    only_flat(algorithm("FP8") + R"(, "kv_cache_scheme": {"dynamic": false, "num_bits": 8, "type": "float"})");
+    only_flat(algorithm("FP8") +
+              R"(, "kv_cache_scheme": {"dynamic": false, "num_bits": 8, "type": "float"})");
     tensor("s.k_proj.k_scale", MORTISE_DTYPE_F32, {});
     tensor("s.v_proj.v_scale", MORTISE_DTYPE_F32, {});
     opened_ = std::make_unique<Opened>("modelopt");
@@ -322,7 +347,8 @@ TEST_F(ModelOpt, FindsTheCacheBesideTheProjections) {
     host.file("hf_quant_config.json", side(R"("quant_algo": null, "kv_cache_quant_algo": "INT8")"));
     host.file("config.json", "{}");
     opened_ = std::make_unique<Opened>("modelopt");
-    EXPECT_EQ(opened_->cache("s", 2).encoding, uint32_t{MORTISE_ENCODING_TWOS}) << "only the cache is quantized";
+    EXPECT_EQ(opened_->cache("s", 2).encoding, uint32_t{MORTISE_ENCODING_TWOS})
+        << "only the cache is quantized";
 }
 
 TEST_F(ModelOpt, WritesWhatItReads) {
@@ -333,7 +359,8 @@ TEST_F(ModelOpt, WritesWhatItReads) {
         mortise_quantizer recipe{};
         std::string config;
         host.file("config.json", "{}");
-        const Seen a = written("modelopt", {{borrow(word), {}}}, {.name = "a", .rows = 128, .columns = 128}, current, &recipe, &config);
+        const Seen a = written("modelopt", {{borrow(word), {}}}, {.name = "a", .rows = 128, .columns = 128},
+                               current, &recipe, &config);
         ASSERT_EQ(a.status, MORTISE_OK) << word << a.error;
         EXPECT_FALSE(a.plain) << word << a.note;
         EXPECT_EQ(recipe.compute, uint32_t{MORTISE_ENCODING_F32}) << word;
@@ -349,8 +376,10 @@ TEST_F(ModelOpt, DoesNotInventTheScaleOfInputs) {
     mortise_spec current{};
     current.encoding = MORTISE_ENCODING_BF16;
     const std::string static_inputs = "fp8", unknown = "fp9";
-    EXPECT_EQ(written("modelopt", {{borrow(static_inputs), {}}}, {.name = "a"}, current).status, MORTISE_UNSUPPORTED);
-    EXPECT_EQ(written("modelopt", {}, {.name = "a"}, current).granularity, uint32_t{MORTISE_ACTIVATION_TOKEN}) << "the usual algorithm";
+    EXPECT_EQ(written("modelopt", {{borrow(static_inputs), {}}}, {.name = "a"}, current).status,
+              MORTISE_UNSUPPORTED);
+    EXPECT_EQ(written("modelopt", {}, {.name = "a"}, current).granularity, uint32_t{MORTISE_ACTIVATION_TOKEN})
+        << "the usual algorithm";
     EXPECT_EQ(written("modelopt", {{borrow(unknown), {}}}, {.name = "a"}, current).status, MORTISE_REFUSED);
 }
 

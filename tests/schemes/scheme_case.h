@@ -18,7 +18,9 @@ struct SeenField {
     std::vector<std::vector<int64_t>> shapes;
 
     bool accepts(uint32_t dtype) const { return std::count(dtypes.begin(), dtypes.end(), dtype) != 0; }
-    bool accepts(const std::vector<int64_t>& shape) const { return std::count(shapes.begin(), shapes.end(), shape) != 0; }
+    bool accepts(const std::vector<int64_t>& shape) const {
+        return std::count(shapes.begin(), shapes.end(), shape) != 0;
+    }
 };
 struct Seen {
     mortise_status status = MORTISE_OK;
@@ -58,11 +60,23 @@ struct Seen {
             const mortise_field& field = spec.fields[f];
             const mortise_plane& plane = field.layout.planes[0];
             for (uint32_t t = 0; field.role == MORTISE_ROLE_CODES && t < plane.n_terms; ++t)
-                code_terms.insert(code_terms.end(), {plane.terms[t].source, plane.terms[t].div, plane.terms[t].mod, plane.terms[t].stride});
-            fields.push_back({field.role, field.encoding, field.flags, field.bits, field.dtypes[0], copy(field.tensor), field.rows, field.columns, field.default_value, {}, {}});
+                code_terms.insert(code_terms.end(), {plane.terms[t].source, plane.terms[t].div,
+                                                     plane.terms[t].mod, plane.terms[t].stride});
+            fields.push_back({field.role,
+                              field.encoding,
+                              field.flags,
+                              field.bits,
+                              field.dtypes[0],
+                              copy(field.tensor),
+                              field.rows,
+                              field.columns,
+                              field.default_value,
+                              {},
+                              {}});
             fields.back().dtypes.assign(field.dtypes, field.dtypes + field.n_dtypes);
             for (uint32_t s = 0; s < field.n_shapes; ++s)
-                fields.back().shapes.emplace_back(field.shapes[s].dims, field.shapes[s].dims + field.shapes[s].rank);
+                fields.back().shapes.emplace_back(field.shapes[s].dims,
+                                                  field.shapes[s].dims + field.shapes[s].rank);
         }
     }
 };
@@ -73,7 +87,8 @@ struct ModuleOf {
     uint32_t kind = MORTISE_MODULE_LINEAR;
     bool bias = false;
     uint64_t experts = 1;
-    std::vector<std::pair<std::string, uint64_t>> parts = {};  // of a matrix that is fused on disk: names and rows
+    std::vector<std::pair<std::string, uint64_t>> parts =
+        {};  // of a matrix that is fused on disk: names and rows
 
     mortise_module abi() const {
         static const mortise_str linear{"Linear", 6}, embedding{"Embedding", 9};
@@ -108,7 +123,8 @@ struct ModuleOf {
 inline bool claims(const std::string& name, std::string* reason = nullptr) {
     mortise_match match{};
     match.head.size = sizeof match;
-    EXPECT_EQ(scheme(name).match(FakeHost::instance().checkpoint(), &match), MORTISE_OK) << FakeHost::instance().error();
+    EXPECT_EQ(scheme(name).match(FakeHost::instance().checkpoint(), &match), MORTISE_OK)
+        << FakeHost::instance().error();
     if (reason) *reason = match.reason;
     return match.verdict == MORTISE_VERDICT_YES;
 }
@@ -152,11 +168,13 @@ class Opened {
 };
 
 // Effect: what NAME would write for `module`, which is now `current`; the config it would write in `config`.
-inline Seen written(const std::string& name, const std::vector<mortise_option>& options, const ModuleOf& module, const mortise_spec& current,
-                    mortise_quantizer* recipe = nullptr, std::string* config = nullptr) {
+inline Seen written(const std::string& name, const std::vector<mortise_option>& options,
+                    const ModuleOf& module, const mortise_spec& current, mortise_quantizer* recipe = nullptr,
+                    std::string* config = nullptr) {
     const mortise_scheme_v1& table = scheme(name);
     void* writer = nullptr;
-    Seen out{.status = table.open_writer(FakeHost::instance().checkpoint(), options.data(), options.size(), &writer)};
+    Seen out{.status = table.open_writer(FakeHost::instance().checkpoint(), options.data(), options.size(),
+                                         &writer)};
     if (out.status != MORTISE_OK) return out.error = FakeHost::instance().error(), out;
     mortise_target target{};
     target.head.size = sizeof target;

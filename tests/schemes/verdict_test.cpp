@@ -1,4 +1,5 @@
-// At most one scheme claims a checkpoint, over everything that is golden; plain files belong to the plain one.
+// At most one scheme claims a checkpoint, over everything that is golden; plain files belong to the plain
+// one.
 #include <fstream>
 #include <sstream>
 
@@ -10,8 +11,10 @@ namespace {
 
 std::vector<std::string> golden_folders() {
     std::vector<std::string> out;
-    for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(MORTISE_SOURCE_DIR) / "tests/golden/checkpoints"))
-        if (std::filesystem::exists(entry.path() / "checkpoint/config.json")) out.push_back(entry.path() / "checkpoint");
+    for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(MORTISE_SOURCE_DIR) /
+                                                                 "tests/golden/checkpoints"))
+        if (std::filesystem::exists(entry.path() / "checkpoint/config.json"))
+            out.push_back(entry.path() / "checkpoint");
     std::sort(out.begin(), out.end());
     return out;
 }
@@ -35,7 +38,8 @@ TEST(Verdicts, AreDisjointOverAllGoldenCheckpoints) {
         const auto opened = checkpoint::open_native(folder);
         ASSERT_TRUE(opened) << folder;
         for (const auto& tensor : opened->catalog.tensors())
-            host.tensor(std::string(tensor.name), static_cast<uint32_t>(tensor.dtype), {tensor.shape.begin(), tensor.shape.end()});
+            host.tensor(std::string(tensor.name), static_cast<uint32_t>(tensor.dtype),
+                        {tensor.shape.begin(), tensor.shape.end()});
         std::string claimed;
         for (const std::string& name : schemes())
             if (claims(name)) claimed += name + " ";

@@ -11,7 +11,8 @@
 namespace mortise::sdk {
 namespace {
 
-std::vector<float> there_and_back(const CacheRow& rows, const std::vector<float>& x, std::vector<uint8_t>* codes = nullptr) {
+std::vector<float> there_and_back(const CacheRow& rows, const std::vector<float>& x,
+                                  std::vector<uint8_t>* codes = nullptr) {
     std::vector<uint8_t> row(rows.bytes());
     std::vector<float> out(x.size());
     rows.write(x.data(), row.data());
@@ -47,7 +48,8 @@ TEST(CacheRows, AddsTheZeroPointBeforeItRounds) {
 TEST(CacheRows, TakesTheBiasOffAndPutsItBack) {
     const std::array<float, 2> bias = {100, -100};
     const CacheRow rows{.encoding = MORTISE_ENCODING_E4M3, .width = 2, .bias = bias.data()};
-    EXPECT_EQ(there_and_back(rows, {101, -99.5f}), (std::vector<float>{101, -99.5f})) << "without it 104 and -96";
+    EXPECT_EQ(there_and_back(rows, {101, -99.5f}), (std::vector<float>{101, -99.5f}))
+        << "without it 104 and -96";
 }
 
 TEST(CacheRows, GivesEachBlockOfSixteenAScaleOfItsOwn) {
@@ -83,7 +85,8 @@ TEST(SmallFloats, AgreeWithTheCoresOnEveryCodeAndBetweenThem) {
         for (int code = 0; code <= type.largest; ++code) {
             const float value = from_small(type, static_cast<uint8_t>(code));
             ASSERT_EQ(value, decode_small(dtype, static_cast<uint8_t>(code))) << code;
-            for (float x : {value, -value, value * 1.03f, value * 1.0625f, std::nextafter(value, 1e9f), value / 3 + 1e-5f})
+            for (float x : {value, -value, value * 1.03f, value * 1.0625f, std::nextafter(value, 1e9f),
+                            value / 3 + 1e-5f})
                 ASSERT_EQ(to_small(type, x), encode_small(dtype, x, Overflow::saturate)) << x;
         }
     }

@@ -8,8 +8,8 @@
 namespace mortise::sdk {
 namespace {
 
-using test::FakeHost;
 using test::copy;
+using test::FakeHost;
 
 constexpr const char* attention = "model.layers.3.self_attn";
 
@@ -43,15 +43,15 @@ class CacheFieldsTest : public testing::Test {
 
 TEST_F(CacheFieldsTest, FindsScalesUnderEverySpellingOfTheProducers) {
     const std::pair<std::string, std::string> spellings[] = {
-        {"k_scale", "v_scale"},                              // llm-compressor
-        {"attn.k_scale", "attn.v_scale"},                    // already renamed as engines do
-        {"k_proj.k_scale", "v_proj.v_scale"},                // ModelOpt
-        {"qkv_proj.k_scale", "qkv_proj.v_scale"},            // fused names
-        {"qkqkv_proj.k_scale", "qkqkv_proj.v_scale"},        // the doubled rewrite
-        {"k_cache.scale", "v_cache.scale"},                  // HunYuan
-        {"k_proj.output_scale", "v_proj.output_scale"},      // older llm-compressor, Quark
-        {"v_proj.k_scale", "k_proj.v_scale"},                // the scale's letter decides
-        {"kv_scale", "kv_scale"},                            // AutoFP8
+        {"k_scale", "v_scale"},                          // llm-compressor
+        {"attn.k_scale", "attn.v_scale"},                // already renamed as engines do
+        {"k_proj.k_scale", "v_proj.v_scale"},            // ModelOpt
+        {"qkv_proj.k_scale", "qkv_proj.v_scale"},        // fused names
+        {"qkqkv_proj.k_scale", "qkqkv_proj.v_scale"},    // the doubled rewrite
+        {"k_cache.scale", "v_cache.scale"},              // HunYuan
+        {"k_proj.output_scale", "v_proj.output_scale"},  // older llm-compressor, Quark
+        {"v_proj.k_scale", "k_proj.v_scale"},            // the scale's letter decides
+        {"kv_scale", "kv_scale"},                        // AutoFP8
     };
     for (const auto& [k, v] : spellings) {
         host.reset();

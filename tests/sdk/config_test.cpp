@@ -66,7 +66,8 @@ TEST_F(ConfigOf, NamesTheValueThatIsNoneOfTheChoices) {
 }
 
 TEST_F(ConfigOf, AcceptsAnEmptySettingThatItWouldRefuse) {
-    const Config c = of(R"({"a": null, "b": false, "c": "", "d": [], "e": {}, "f": {"x": 1}, "g": 1, "h": true})");
+    const Config c =
+        of(R"({"a": null, "b": false, "c": "", "d": [], "e": {}, "f": {"x": 1}, "g": 1, "h": true})");
     for (const char* key : {"a", "b", "c", "d", "e", "absent"}) EXPECT_NO_THROW(c.refuse_if_set(key)) << key;
     for (const char* key : {"f", "g", "h"}) EXPECT_THROW(c.refuse_if_set(key), Unsupported) << key;
 }

@@ -1,5 +1,5 @@
-// What every plugin must do, whatever it is: run over each library of the build, so that a new plugin is tested
-// without a new line here.
+// What every plugin must do, whatever it is: run over each library of the build, so that a new plugin is
+// tested without a new line here.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -22,7 +22,8 @@ class EveryPlugin : public testing::TestWithParam<std::string> {
     std::vector<const Table*> tables(uint32_t kind) const {
         std::vector<const Table*> out;
         for (uint64_t e = 0; e < plugin_.n_entries; ++e)
-            if (plugin_.entries[e].interface_kind == kind) out.push_back(static_cast<const Table*>(plugin_.entries[e].table));
+            if (plugin_.entries[e].interface_kind == kind)
+                out.push_back(static_cast<const Table*>(plugin_.entries[e].table));
         return out;
     }
     mortise_plugin plugin_{};
@@ -34,7 +35,8 @@ TEST_P(EveryPlugin, SaysWhatItsManifestSays) {
     text << file.rdbuf();
     EXPECT_NE(text.str().find("id: " + copy(plugin_.id) + "\n"), std::string::npos);
     EXPECT_NE(text.str().find("version: \"" + copy(plugin_.version) + "\""), std::string::npos);
-    for (uint64_t e = 0; e < plugin_.n_entries; ++e) EXPECT_NE(text.str().find("id: " + copy(plugin_.entries[e].id)), std::string::npos);
+    for (uint64_t e = 0; e < plugin_.n_entries; ++e)
+        EXPECT_NE(text.str().find("id: " + copy(plugin_.entries[e].id)), std::string::npos);
 }
 
 TEST_P(EveryPlugin, WritesNoMoreThanTheHostKnows) {
@@ -63,11 +65,17 @@ TEST_P(EveryPlugin, HasHeadsAndTablesThatLiveOn) {
 
 // Configs that a scheme or an architecture meets in the field sooner or later.
 const std::vector<std::string> odd_configs = {
-    "{}", R"({"quantization_config": {}})", R"({"quantization_config": []})", R"({"quantization_config": "x"})",
-    R"({"quantization_config": {"quant_method": 3}})", R"({"quantization_config": {"quant_method": "unheard-of"}})",
-    R"({"quantization_config": {"quant_method": "compressed-tensors"}})", R"({"quantization_config": {"quant_method": "awq", "bits": "four"}})",
+    "{}",
+    R"({"quantization_config": {}})",
+    R"({"quantization_config": []})",
+    R"({"quantization_config": "x"})",
+    R"({"quantization_config": {"quant_method": 3}})",
+    R"({"quantization_config": {"quant_method": "unheard-of"}})",
+    R"({"quantization_config": {"quant_method": "compressed-tensors"}})",
+    R"({"quantization_config": {"quant_method": "awq", "bits": "four"}})",
     R"({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"a": {"targets": [1], "weights": {"num_bits": "x"}}}}})",
-    R"({"hidden_size": "x"})", R"({"hidden_size": 1e300, "num_hidden_layers": 9223372036854775807})"};
+    R"({"hidden_size": "x"})",
+    R"({"hidden_size": 1e300, "num_hidden_layers": 9223372036854775807})"};
 
 TEST_P(EveryPlugin, AnswersAStatusAndAMessageToOddConfigs) {
     FakeHost& host = FakeHost::instance();
@@ -78,15 +86,20 @@ TEST_P(EveryPlugin, AnswersAStatusAndAMessageToOddConfigs) {
             mortise_match match{};
             match.head.size = sizeof match;
             const mortise_status status = table->match(host.checkpoint(), &match);
-            if (status != MORTISE_OK) EXPECT_NE(host.error(), "") << text;
-            else EXPECT_NE(std::string(match.reason), "") << text;
+            if (status != MORTISE_OK)
+                EXPECT_NE(host.error(), "") << text;
+            else
+                EXPECT_NE(std::string(match.reason), "") << text;
             void* model = nullptr;
-            if (table->open(host.checkpoint(), &model) == MORTISE_OK) table->close(model);
-            else EXPECT_NE(host.error(), "") << text;
+            if (table->open(host.checkpoint(), &model) == MORTISE_OK)
+                table->close(model);
+            else
+                EXPECT_NE(host.error(), "") << text;
         }
         for (const auto* table : tables<mortise_architecture_v1>(MORTISE_INTERFACE_ARCHITECTURE)) {
             Built model;
-            EXPECT_NE(table->build(reinterpret_cast<mortise_builder*>(&model), &recorder()), MORTISE_OK) << text;
+            EXPECT_NE(table->build(reinterpret_cast<mortise_builder*>(&model), &recorder()), MORTISE_OK)
+                << text;
             EXPECT_NE(host.error(), "") << text;
         }
     }

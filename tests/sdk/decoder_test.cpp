@@ -7,7 +7,8 @@
 namespace mortise::test {
 namespace {
 
-constexpr const char* tiny = R"("hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
+constexpr const char* tiny =
+    R"("hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
     "intermediate_size": 96, "vocab_size": 128, "max_position_embeddings": 128, "rms_norm_eps": 1e-3, "hidden_act": "silu", "torch_dtype": "bfloat16")";
 
 struct Outcome {
@@ -72,19 +73,23 @@ TEST(Decoder, TiesAsTheConfigSaysAndNotByDefault) {
 
 std::vector<int64_t> windows(const Built& model) {
     std::vector<int64_t> out;
-    for (const auto* op : model.of(MORTISE_OP_ATTENTION)) out.push_back(op->attrs.at(MORTISE_ATTR_WINDOW).integer);
+    for (const auto* op : model.of(MORTISE_OP_ATTENTION))
+        out.push_back(op->attrs.at(MORTISE_ATTR_WINDOW).integer);
     return out;
 }
 
 TEST(Decoder, SlidesTheUpperLayersOfQwen2) {
     const std::string on = R"(, "use_sliding_window": true, "sliding_window": 5)";
-    EXPECT_EQ(windows(build("qwen2", on + R"(, "max_window_layers": 1)").model), (std::vector<int64_t>{0, 5, 5}));
-    const std::string spelled = R"(, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"])";
+    EXPECT_EQ(windows(build("qwen2", on + R"(, "max_window_layers": 1)").model),
+              (std::vector<int64_t>{0, 5, 5}));
+    const std::string spelled =
+        R"(, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"])";
     EXPECT_EQ(windows(build("qwen2", on + spelled).model), (std::vector<int64_t>{5, 0, 5}));
 }
 
 TEST(Decoder, IgnoresAWindowThatIsNotUsed) {
-    const auto [status, model, error] = build("qwen2", R"(, "use_sliding_window": false, "sliding_window": 5, "max_window_layers": 1)");
+    const auto [status, model, error] =
+        build("qwen2", R"(, "use_sliding_window": false, "sliding_window": 5, "max_window_layers": 1)");
     EXPECT_EQ(windows(model), (std::vector<int64_t>{0, 0, 0}));
     EXPECT_EQ(FakeHost::instance().unread(), "");
 }
@@ -92,7 +97,8 @@ TEST(Decoder, IgnoresAWindowThatIsNotUsed) {
 TEST(Decoder, RefusesLayerTypesThatDoNotFit) {
     const std::string on = R"(, "use_sliding_window": true, "sliding_window": 5, "layer_types": )";
     EXPECT_NE(build("qwen3", on + R"(["sliding_attention"])").status, MORTISE_OK) << "one for three layers";
-    EXPECT_EQ(build("qwen3", on + R"(["full_attention", "chunked_attention", "full_attention"])").status, MORTISE_UNSUPPORTED);
+    EXPECT_EQ(build("qwen3", on + R"(["full_attention", "chunked_attention", "full_attention"])").status,
+              MORTISE_UNSUPPORTED);
 }
 
 TEST(Decoder, NormsTheHeadsOfQwen3BeforeTheRope) {
@@ -106,11 +112,13 @@ TEST(Decoder, NormsTheHeadsOfQwen3BeforeTheRope) {
 
 TEST(Decoder, SlidesEveryLayerOfMistralOrNone) {
     EXPECT_EQ(windows(build("mistral", R"(, "sliding_window": 6)").model), (std::vector<int64_t>{6, 6, 6}));
-    EXPECT_EQ(windows(build("mistral", R"(, "sliding_window": null)").model), (std::vector<int64_t>{0, 0, 0}));
+    EXPECT_EQ(windows(build("mistral", R"(, "sliding_window": null)").model),
+              (std::vector<int64_t>{0, 0, 0}));
 }
 
 TEST(Decoder, TurnsTheShareOfAHeadThatPhi3Says) {
-    const auto [status, model, error] = build("phi3", R"(, "partial_rotary_factor": 0.5, "original_max_position_embeddings": 64)");
+    const auto [status, model, error] =
+        build("phi3", R"(, "partial_rotary_factor": 0.5, "original_max_position_embeddings": 64)");
     ASSERT_EQ(status, MORTISE_OK) << error;
     EXPECT_EQ(model.of(MORTISE_OP_ROPE)[0]->frequencies.size(), 4u) << "8 of 16 entries";
     EXPECT_EQ(FakeHost::instance().unread(), "");
@@ -140,7 +148,8 @@ TEST(Decoder, FusesQkvAndGateUpOnDiskOnly) {
 const std::string mixture = R"(, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32)";
 
 TEST(Experts, AreInTheLayersThatTheConfigNames) {
-    const auto [status, model, error] = build("qwen3_moe", mixture + R"(, "mlp_only_layers": [1], "norm_topk_prob": true)");
+    const auto [status, model, error] =
+        build("qwen3_moe", mixture + R"(, "mlp_only_layers": [1], "norm_topk_prob": true)");
     ASSERT_EQ(status, MORTISE_OK) << error;
     EXPECT_EQ(model.broken, "");
     const auto moe = model.of(MORTISE_OP_MOE);
@@ -154,18 +163,22 @@ TEST(Experts, AreInTheLayersThatTheConfigNames) {
     EXPECT_EQ(bank->experts, 8u);
     EXPECT_EQ(bank->rows, (std::vector<uint64_t>{32, 32}));
     EXPECT_EQ(bank->fusions, (std::vector<std::string>{"model.layers.0.mlp.experts.gate_up_proj"}));
-    EXPECT_EQ(model.aliases.at("model.layers.{i}.mlp.experts.{e}.up_proj").theirs, "model.layers.{i}.mlp.switch_mlp.up_proj");
+    EXPECT_EQ(model.aliases.at("model.layers.{i}.mlp.experts.{e}.up_proj").theirs,
+              "model.layers.{i}.mlp.switch_mlp.up_proj");
     EXPECT_EQ(FakeHost::instance().unread(), "");
-    EXPECT_EQ(build("qwen3_moe", mixture + R"(, "decoder_sparse_step": 2)").model.of(MORTISE_OP_MOE).size(), 1u);
+    EXPECT_EQ(build("qwen3_moe", mixture + R"(, "decoder_sparse_step": 2)").model.of(MORTISE_OP_MOE).size(),
+              1u);
 }
 
 TEST(Experts, AreNotDividedByTheirSumUnlessTheConfigSaysSo) {
     const auto model = build("qwen3_moe", mixture).model;
-    EXPECT_EQ(model.of(MORTISE_OP_MOE)[0]->attrs.at(MORTISE_ATTR_ROUTING).integer, MORTISE_ROUTING_SOFTMAX_TOPK);
+    EXPECT_EQ(model.of(MORTISE_OP_MOE)[0]->attrs.at(MORTISE_ATTR_ROUTING).integer,
+              MORTISE_ROUTING_SOFTMAX_TOPK);
 }
 
 TEST(Experts, OfMixtralAreW1W3AndW2) {
-    const auto [status, model, error] = build("mixtral", R"(, "num_local_experts": 4, "num_experts_per_tok": 2)");
+    const auto [status, model, error] =
+        build("mixtral", R"(, "num_local_experts": 4, "num_experts_per_tok": 2)");
     ASSERT_EQ(status, MORTISE_OK) << error;
     const auto* inner = model.linear("model.layers.0.block_sparse_moe.experts.{e}.w1");
     ASSERT_NE(inner, nullptr);
@@ -174,8 +187,9 @@ TEST(Experts, OfMixtralAreW1W3AndW2) {
 }
 
 TEST(Experts, OfGptOssHaveBiasesSinksAndWindowsInTurn) {
-    const auto [status, model, error] =
-        build("gpt_oss", R"(, "num_local_experts": 4, "experts_per_token": 2, "sliding_window": 5, "swiglu_limit": 6.5)");
+    const auto [status, model, error] = build(
+        "gpt_oss",
+        R"(, "num_local_experts": 4, "experts_per_token": 2, "sliding_window": 5, "swiglu_limit": 6.5)");
     ASSERT_EQ(status, MORTISE_OK) << error;
     EXPECT_EQ(windows(model), (std::vector<int64_t>{5, 0, 5}));
     EXPECT_TRUE(model.linear("model.layers.0.mlp.experts.{e}.gate_proj")->bias[0]);
@@ -190,11 +204,13 @@ TEST(Experts, OfGptOssHaveBiasesSinksAndWindowsInTurn) {
 }
 
 TEST(Experts, OfImpossibleNumbersAreRefused) {
-    for (const char* more : {R"(, "num_experts": 8, "num_experts_per_tok": 9, "moe_intermediate_size": 32)",
-                             R"(, "num_experts": 1, "num_experts_per_tok": 1, "moe_intermediate_size": 32)",
-                             R"(, "num_experts": 8, "num_experts_per_tok": 0, "moe_intermediate_size": 32)",
-                             R"(, "num_experts": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32)",
-                             R"(, "num_experts_per_tok": 2, "moe_intermediate_size": 32)"})
+    for (
+        const char* more :
+        {R"(, "num_experts": 8, "num_experts_per_tok": 9, "moe_intermediate_size": 32)",
+         R"(, "num_experts": 1, "num_experts_per_tok": 1, "moe_intermediate_size": 32)",
+         R"(, "num_experts": 8, "num_experts_per_tok": 0, "moe_intermediate_size": 32)",
+         R"(, "num_experts": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32)",
+         R"(, "num_experts_per_tok": 2, "moe_intermediate_size": 32)"})
         EXPECT_NE(build("qwen3_moe", more).status, MORTISE_OK) << more;
 }
 
@@ -208,8 +224,9 @@ TEST(Decoder, PermutesTheRowsOfOneFamilyOnlyInNumberedBlocks) {
 }
 
 TEST(Decoder, RefusesImpossibleConfigs) {
-    for (const char* more : {R"(, "num_key_value_heads": 3)", R"(, "num_attention_heads": 0)", R"(, "hidden_size": -1)",
-                             R"(, "hidden_act": "xielu")", R"(, "num_hidden_layers": 100000000)", R"(, "head_dim": 100000000000)"}) {
+    for (const char* more : {R"(, "num_key_value_heads": 3)", R"(, "num_attention_heads": 0)",
+                             R"(, "hidden_size": -1)", R"(, "hidden_act": "xielu")",
+                             R"(, "num_hidden_layers": 100000000)", R"(, "head_dim": 100000000000)"}) {
         // A key twice is the parser's to refuse; here the later text replaces the earlier one.
         std::string text = std::string("{") + tiny + "}";
         const std::string key(more + 2, std::string(more).find(':') - 1);

@@ -18,10 +18,12 @@ TEST(Float8, HasAGridOfScalesThatCoversShortBlocks) {
     Spec spec = float8({.rows = 200, .columns = 300, .block_rows = 128, .block_columns = 128}, "w", "s");
     const quant::QuantSpec seen = read(spec);
     EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->extent, (quant::Extent{1, 2, 3}));
-    EXPECT_TRUE(seen.find(MORTISE_ROLE_SCALE)->accepts(Shape{2, 1, 3, 1})) << "ModelOpt keeps the axes within blocks";
+    EXPECT_TRUE(seen.find(MORTISE_ROLE_SCALE)->accepts(Shape{2, 1, 3, 1}))
+        << "ModelOpt keeps the axes within blocks";
     EXPECT_FALSE(seen.find(MORTISE_ROLE_SCALE)->accepts(Shape{3, 2}));
     EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->flags, MORTISE_FIELD_FINITE | MORTISE_FIELD_POSITIVE);
-    EXPECT_EQ(seen.find(MORTISE_ROLE_CODES)->flags, uint32_t{MORTISE_FIELD_FINITE}) << "NaN codes are a broken producer's";
+    EXPECT_EQ(seen.find(MORTISE_ROLE_CODES)->flags, uint32_t{MORTISE_FIELD_FINITE})
+        << "NaN codes are a broken producer's";
     EXPECT_EQ(seen.describe(), "e4m3 block 128x128, float scales");
 }
 
@@ -49,7 +51,8 @@ TEST(Float8, HasOneScaleOrOnePerRowOrOnePerPart) {
 }
 
 TEST(Float8, KeepsTheScalesOfEachExpert) {
-    Spec spec = float8({.experts = 4, .rows = 64, .columns = 64, .block_rows = 32, .block_columns = 32}, "w", "s");
+    Spec spec =
+        float8({.experts = 4, .rows = 64, .columns = 64, .block_rows = 32, .block_columns = 32}, "w", "s");
     const quant::QuantSpec seen = read(spec);
     EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->extent, (quant::Extent{4, 2, 2}));
     EXPECT_TRUE(seen.find(MORTISE_ROLE_SCALE)->accepts(Shape{4, 2, 2}));

@@ -34,7 +34,8 @@ TEST(FloatGroups, ReadsScaleBytesOfMicroscaledCodesAsExponents) {
     EXPECT_EQ(seen.encoding, uint32_t{MORTISE_ENCODING_E4M3});
     EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->encoding, uint32_t{MORTISE_ENCODING_E8M0});
     EXPECT_TRUE(seen.find(MORTISE_ROLE_SCALE)->accepts(DType::u8));
-    EXPECT_FALSE(seen.find(MORTISE_ROLE_SCALE)->accepts(DType::f32)) << "a byte copied into a float is no exponent";
+    EXPECT_FALSE(seen.find(MORTISE_ROLE_SCALE)->accepts(DType::f32))
+        << "a byte copied into a float is no exponent";
     EXPECT_TRUE(seen.find(MORTISE_ROLE_SCALE)->has(MORTISE_FIELD_FINITE)) << "255 is no scale";
 }
 
@@ -44,7 +45,8 @@ TEST(FloatGroups, KnowTheShapesOfWordsAndOfBlocks) {
     EXPECT_TRUE(read(words).find(MORTISE_ROLE_CODES)->accepts(DType::u32));
     EXPECT_FALSE(read(words).find(MORTISE_ROLE_CODES)->accepts(DType::u8));
     EXPECT_TRUE(read(words).find(MORTISE_ROLE_SCALE)->accepts(DType::u8));
-    Spec bytes = float_groups({.rows = 6, .columns = 64, .group = 16, .bits = 8, .exponents = false}, "c", "s");
+    Spec bytes =
+        float_groups({.rows = 6, .columns = 64, .group = 16, .bits = 8, .exponents = false}, "c", "s");
     EXPECT_FALSE(read(bytes).find(MORTISE_ROLE_CODES)->accepts(DType::u8)) << "bytes of no known meaning";
     EXPECT_FALSE(read(bytes).find(MORTISE_ROLE_SCALE)->accepts(DType::u8));
     Spec blocks = float_groups({.experts = 3, .rows = 6, .columns = 64, .in_blocks = true}, "c", "s");
@@ -53,7 +55,8 @@ TEST(FloatGroups, KnowTheShapesOfWordsAndOfBlocks) {
 }
 
 TEST(FloatGroups, GiveEachExpertItsGlobalScale) {
-    Spec spec = float_groups({.experts = 3, .rows = 6, .columns = 32, .group = 16, .exponents = false}, "c", "s");
+    Spec spec =
+        float_groups({.experts = 3, .rows = 6, .columns = 32, .group = 16, .exponents = false}, "c", "s");
     add_global_scale(spec, "g", false);
     EXPECT_EQ(read(spec).find(MORTISE_ROLE_SCALE2)->extent, (quant::Extent{3, 1, 1}));
 }

@@ -14,7 +14,9 @@ uint64_t address(const mortise_layout& layout, uint64_t row, uint64_t column, ui
     uint64_t at = plane.offset;
     for (uint32_t t = 0; t < plane.n_terms; ++t) {
         const mortise_term& term = plane.terms[t];
-        const uint64_t source = term.source == MORTISE_SOURCE_ROW ? row : term.source == MORTISE_SOURCE_COLUMN ? column : bit;
+        const uint64_t source = term.source == MORTISE_SOURCE_ROW      ? row
+                                : term.source == MORTISE_SOURCE_COLUMN ? column
+                                                                       : bit;
         const uint64_t digit = term.mod == 0 ? source / term.div : source / term.div % term.mod;
         at += digit * term.stride;
     }
@@ -52,7 +54,8 @@ TEST(SpecBuilder, GivesLevelsTheExtentOfTheirGrid) {
 }
 
 TEST(SpecBuilder, KeepsItsStringsWhenItIsMoved) {
-    Spec spec = float8_rows(4, 8, "model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_proj.weight_scale");
+    Spec spec = float8_rows(4, 8, "model.layers.0.self_attn.q_proj.weight",
+                            "model.layers.0.self_attn.q_proj.weight_scale");
     Spec moved = std::move(spec);
     EXPECT_EQ(view(moved.abi().fields[0].tensor), "model.layers.0.self_attn.q_proj.weight");
     EXPECT_EQ(view(moved.abi().fields[1].tensor), "model.layers.0.self_attn.q_proj.weight_scale");

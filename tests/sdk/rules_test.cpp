@@ -12,7 +12,8 @@ using test::FakeHost;
 
 // A linear called `name`; fused from `parts` if there are any.
 struct Module {
-    explicit Module(std::string own, std::vector<std::string> fused = {}) : name(std::move(own)), parts(std::move(fused)) {
+    explicit Module(std::string own, std::vector<std::string> fused = {})
+        : name(std::move(own)), parts(std::move(fused)) {
         if (parts.empty()) parts = {name};
         for (const std::string& part : parts) views.push_back(str(part));
         abi = make<mortise_module>();
@@ -37,10 +38,16 @@ class RulesOf : public testing::Test {
         host_slot() = FakeHost::instance().table();
         FakeHost::instance().reset();
     }
-    Config list(const std::string& text) { return Config(FakeHost::instance().file("config.json", R"({"l":)" + text + "}"))["l"]; }
+    Config list(const std::string& text) {
+        return Config(FakeHost::instance().file("config.json", R"({"l":)" + text + "}"))["l"];
+    }
     std::vector<uint64_t> counts(const Rules& rules) {
         std::vector<uint64_t> out;
-        rules.report([](void* to, const mortise_rule* rule) { static_cast<std::vector<uint64_t>*>(to)->push_back(rule->matches); }, &out);
+        rules.report(
+            [](void* to, const mortise_rule* rule) {
+                static_cast<std::vector<uint64_t>*>(to)->push_back(rule->matches);
+            },
+            &out);
         return out;
     }
 };
@@ -70,7 +77,11 @@ TEST_F(RulesOf, MatchAFusedModuleByAllOfItsPartsOrNone) {
 TEST_F(RulesOf, SayThatTheHeadMayBeMissing) {
     Rules rules(list(R"(["lm_head", "other"])"), "ignore", exact_or_regex);
     std::vector<uint32_t> optional;
-    rules.report([](void* to, const mortise_rule* rule) { static_cast<std::vector<uint32_t>*>(to)->push_back(rule->optional); }, &optional);
+    rules.report(
+        [](void* to, const mortise_rule* rule) {
+            static_cast<std::vector<uint32_t>*>(to)->push_back(rule->optional);
+        },
+        &optional);
     EXPECT_EQ(optional, (std::vector<uint32_t>{1, 0}));
 }
 
@@ -79,7 +90,8 @@ TEST_F(RulesOf, RefuseAMalformedExpression) {
     EXPECT_THROW(rules.find(Module("a").abi), Reported);
 }
 
-constexpr const char* one_group = R"({"config_groups": {"g": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float",
+constexpr const char* one_group =
+    R"({"config_groups": {"g": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float",
     "strategy": "channel"}, "input_activations": null}}, "ignore": ["lm_head"]})";
 
 TEST_F(RulesOf, DecideByTensorsWhetherAndByGroupsHow) {
@@ -96,7 +108,9 @@ TEST_F(RulesOf, DecideByTensorsWhetherAndByGroupsHow) {
 
 TEST_F(RulesOf, ReadBackTheGroupsThatAreWritten) {
     const Coding inputs{.type = "float", .strategy = "token", .dynamic = true};
-    const std::string text = groups_text("m", {{.format = "f", .weights = {.type = "float", .strategy = "channel"}, .inputs = inputs}}, {"lm_head", "x"});
+    const std::string text = groups_text(
+        "m", {{.format = "f", .weights = {.type = "float", .strategy = "channel"}, .inputs = inputs}},
+        {"lm_head", "x"});
     const Config c(FakeHost::instance().file("config.json", text));
     check_beside_groups(c);
     const ModuleGroups groups = read_groups(c);
@@ -109,7 +123,8 @@ TEST_F(RulesOf, ReadBackTheGroupsThatAreWritten) {
 
 TEST_F(RulesOf, RefuseSettingsBesideTheGroupsThatWouldChangeNumbers) {
     const auto beside = [&](const std::string& more) {
-        check_beside_groups(Config(FakeHost::instance().file("config.json", R"({"config_groups": {"g": {}})" + more + "}")));
+        check_beside_groups(
+            Config(FakeHost::instance().file("config.json", R"({"config_groups": {"g": {}})" + more + "}")));
     };
     EXPECT_NO_THROW(beside(R"(, "transform_config": {}, "sparsity_config": {"format": "dense"})"));
     EXPECT_THROW(beside(R"(, "transform_config": {"config_groups": {}})"), Unsupported);

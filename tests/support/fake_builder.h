@@ -54,7 +54,10 @@ struct Built {
 inline Built& built(mortise_builder* b) { return *reinterpret_cast<Built*>(b); }
 
 inline uint32_t record_linear(mortise_builder* b, const mortise_linear* l) {
-    Built::Linear out{.columns = l->columns, .experts = l->experts, .partition = l->partition, .head = l->head_of_model != 0};
+    Built::Linear out{.columns = l->columns,
+                      .experts = l->experts,
+                      .partition = l->partition,
+                      .head = l->head_of_model != 0};
     for (uint32_t p = 0; p < l->n_parts; ++p) {
         out.parts.push_back(copy(l->parts[p].name));
         out.rows.push_back(l->parts[p].rows);
@@ -71,7 +74,8 @@ inline mortise_status record_op(mortise_builder* b, const mortise_op* op, uint32
     Built::Op out{.kind = op->kind, .name = copy(op->name)};
     for (uint32_t a = 0; a < op->n_attrs; ++a) {
         if (!out.attrs.emplace(op->attrs[a].key, op->attrs[a]).second) built(b).broken += "attribute twice; ";
-        if (op->attrs[a].key == MORTISE_ATTR_FREQUENCIES) out.frequencies.assign(op->attrs[a].array, op->attrs[a].array + op->attrs[a].n);
+        if (op->attrs[a].key == MORTISE_ATTR_FREQUENCIES)
+            out.frequencies.assign(op->attrs[a].array, op->attrs[a].array + op->attrs[a].n);
     }
     for (uint32_t i = 0; i < op->n_inputs; ++i) {
         if (op->inputs[i] >= built(b).values) built(b).broken += "input that does not exist; ";
@@ -90,16 +94,24 @@ inline const mortise_builder_api& recorder() {
     static const mortise_builder_api api = [] {
         mortise_builder_api t{};
         t.head.size = sizeof t;
-        t.config = [](mortise_builder*) { return FakeHost::instance().table()->checkpoint->document(nullptr, {"config.json", 11}); };
+        t.config = [](mortise_builder*) {
+            return FakeHost::instance().table()->checkpoint->document(nullptr, {"config.json", 11});
+        };
         t.linear = record_linear;
-        t.embedding = [](mortise_builder* b, const mortise_embedding* e) { return built(b).embeddings.push_back(copy(e->name)), built(b).weights++; };
-        t.vector = [](mortise_builder* b, const mortise_vector* v) { return built(b).vectors.push_back(copy(v->name)), built(b).weights++; };
+        t.embedding = [](mortise_builder* b, const mortise_embedding* e) {
+            return built(b).embeddings.push_back(copy(e->name)), built(b).weights++;
+        };
+        t.vector = [](mortise_builder* b, const mortise_vector* v) {
+            return built(b).vectors.push_back(copy(v->name)), built(b).weights++;
+        };
         t.op = record_op;
         t.logits = [](mortise_builder* b, uint32_t value) {
             if (built(b).logits != MORTISE_NONE) built(b).broken += "logits twice; ";
             built(b).logits = value;
         };
-        t.tie = [](mortise_builder* b, uint32_t, uint32_t, uint8_t tied) { built(b).ties++, built(b).tied = tied; };
+        t.tie = [](mortise_builder* b, uint32_t, uint32_t, uint8_t tied) {
+            built(b).ties++, built(b).tied = tied;
+        };
         t.alias = [](mortise_builder* b, const mortise_alias* a) {
             built(b).aliases[copy(a->canonical)] = {copy(a->name_space), copy(a->theirs), a->rows != nullptr};
         };

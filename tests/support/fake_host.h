@@ -16,7 +16,9 @@
 namespace mortise::test {
 
 inline mortise_str borrow(const std::string& text) { return {text.data(), text.size()}; }
-inline std::string copy(mortise_str text) { return text.data ? std::string(text.data, text.size) : std::string(); }
+inline std::string copy(mortise_str text) {
+    return text.data ? std::string(text.data, text.size) : std::string();
+}
 
 struct FakeTensor {
     uint32_t dtype = MORTISE_DTYPE_BF16;
@@ -52,7 +54,8 @@ class FakeHost {
         collect(files_.at(name)->root(), "", out);
         return out;
     }
-    void tensor(const std::string& name, uint32_t dtype, std::vector<int64_t> shape, std::string encoding = {}) {
+    void tensor(const std::string& name, uint32_t dtype, std::vector<int64_t> shape,
+                std::string encoding = {}) {
         tensors[name] = {dtype, std::move(shape), std::move(encoding)};
     }
 
@@ -65,23 +68,33 @@ class FakeHost {
     FakeHost() {
         config_.head.size = sizeof config_;
         config_.kind = [](const mortise_node* n) { return static_cast<uint32_t>(node(n)->kind()); };
-        config_.member = [](const mortise_node* n, mortise_str key) { return handle(node(n)->find({key.data, key.size})); };
+        config_.member = [](const mortise_node* n, mortise_str key) {
+            return handle(node(n)->find({key.data, key.size}));
+        };
         config_.count = [](const mortise_node* n) { return uint64_t{node(n)->size()}; };
         config_.item = [](const mortise_node* n, uint64_t i) {
             node(n)->items()[i]->mark_read();
             return handle(node(n)->items()[i].get());
         };
         config_.key = [](const mortise_node* n, uint64_t i) { return borrow(node(n)->keys()[i]); };
-        config_.as_bool = [](const mortise_node* n, uint8_t* out) { return scalar(n ? node(n)->as_bool() : absent<bool>(), out); };
-        config_.as_int = [](const mortise_node* n, int64_t* out) { return scalar(n ? node(n)->as_int() : absent<int64_t>(), out); };
-        config_.as_real = [](const mortise_node* n, double* out) { return scalar(n ? node(n)->as_double() : absent<double>(), out); };
+        config_.as_bool = [](const mortise_node* n, uint8_t* out) {
+            return scalar(n ? node(n)->as_bool() : absent<bool>(), out);
+        };
+        config_.as_int = [](const mortise_node* n, int64_t* out) {
+            return scalar(n ? node(n)->as_int() : absent<int64_t>(), out);
+        };
+        config_.as_real = [](const mortise_node* n, double* out) {
+            return scalar(n ? node(n)->as_double() : absent<double>(), out);
+        };
         config_.as_string = [](const mortise_node* n, mortise_str* out) -> mortise_status {
             const auto text = n ? node(n)->as_string() : absent<std::string_view>();
             if (!text) return failed(text.error());
             *out = {text->data(), text->size()};
             return MORTISE_OK;
         };
-        config_.mark_read = [](const mortise_node* n, uint8_t deep) { deep ? node(n)->mark_all_read() : node(n)->mark_read(); };
+        config_.mark_read = [](const mortise_node* n, uint8_t deep) {
+            deep ? node(n)->mark_all_read() : node(n)->mark_read();
+        };
         config_.line = [](const mortise_node* n) { return n ? static_cast<uint64_t>(node(n)->line()) : 0; };
         fill_checkpoint();
         table_.head.size = sizeof table_;
@@ -110,7 +123,8 @@ class FakeHost {
             fill(*found, out);
             return 1;
         };
-        checkpoint_.tensors_below = [](const mortise_checkpoint*, mortise_str module, mortise_tensor_visitor visit, void* context) {
+        checkpoint_.tensors_below = [](const mortise_checkpoint*, mortise_str module,
+                                       mortise_tensor_visitor visit, void* context) {
             const std::string prefix = module.size ? copy(module) + "." : "";
             for (const auto& each : instance().tensors) {
                 if (!each.first.starts_with(prefix)) continue;
@@ -119,7 +133,8 @@ class FakeHost {
                 visit(context, &tensor);
             }
         };
-        checkpoint_.probe = [](const mortise_checkpoint*, mortise_str name, void* out, uint64_t bytes) -> mortise_status {
+        checkpoint_.probe = [](const mortise_checkpoint*, mortise_str name, void* out,
+                               uint64_t bytes) -> mortise_status {
             const auto found = instance().contents.find(copy(name));
             if (found != instance().contents.end() && found->second.size() * sizeof(int32_t) == bytes) {
                 std::memcpy(out, found->second.data(), bytes);
@@ -131,7 +146,9 @@ class FakeHost {
     }
 
     static const json::Node* node(const mortise_node* n) { return reinterpret_cast<const json::Node*>(n); }
-    static const mortise_node* handle(const json::Node* n) { return reinterpret_cast<const mortise_node*>(n); }
+    static const mortise_node* handle(const json::Node* n) {
+        return reinterpret_cast<const mortise_node*>(n);
+    }
     static mortise_status failed(const Error& error) {
         instance().error_ = error.first().what;
         return MORTISE_REFUSED;
@@ -157,9 +174,12 @@ class FakeHost {
     static void collect(const json::Node& from, const std::string& path, std::string& out) {
         for (size_t i = 0; i < from.items().size(); ++i) {
             const json::Node& child = *from.items()[i];
-            const std::string name = path + (from.keys().empty() ? "[]" : (path.empty() ? "" : ".") + from.keys()[i]);
-            if (!child.was_read()) out += name + " ";
-            else collect(child, name, out);
+            const std::string name =
+                path + (from.keys().empty() ? "[]" : (path.empty() ? "" : ".") + from.keys()[i]);
+            if (!child.was_read())
+                out += name + " ";
+            else
+                collect(child, name, out);
         }
     }
 

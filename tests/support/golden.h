@@ -30,13 +30,15 @@ inline std::string golden(const std::string& name) {
 // Names of all of them, sorted.
 inline std::vector<std::string> golden_names() {
     std::vector<std::string> out;
-    for (const auto& entry : std::filesystem::directory_iterator(MORTISE_SOURCE_DIR "/tests/golden/checkpoints"))
+    for (const auto& entry :
+         std::filesystem::directory_iterator(MORTISE_SOURCE_DIR "/tests/golden/checkpoints"))
         if (std::filesystem::exists(entry.path() / "checkpoint")) out.push_back(entry.path().filename());
     std::ranges::sort(out);
     return out;
 }
 
-inline Result<std::shared_ptr<const plan::Planned>> try_plan(const std::string& path, const std::string& quantization = {}) {
+inline Result<std::shared_ptr<const plan::Planned>> try_plan(const std::string& path,
+                                                             const std::string& quantization = {}) {
     plan::Options options;
     options.path = path;
     options.quantization = quantization;
@@ -44,7 +46,8 @@ inline Result<std::shared_ptr<const plan::Planned>> try_plan(const std::string& 
     return plan::make(options, plugins());
 }
 
-inline std::shared_ptr<const plan::Planned> plan_of(const std::string& path, const std::string& quantization = {}) {
+inline std::shared_ptr<const plan::Planned> plan_of(const std::string& path,
+                                                    const std::string& quantization = {}) {
     auto planned = try_plan(path, quantization);
     EXPECT_TRUE(planned) << path << ": " << to_string(planned.error());
     return planned ? *planned : nullptr;

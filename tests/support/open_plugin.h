@@ -13,7 +13,9 @@
 
 namespace mortise::test {
 
-inline std::filesystem::path plugin_folder() { return std::filesystem::path(MORTISE_BINARY_DIR) / "lib/mortise/plugins"; }
+inline std::filesystem::path plugin_folder() {
+    return std::filesystem::path(MORTISE_BINARY_DIR) / "lib/mortise/plugins";
+}
 
 inline std::vector<std::string> plugin_names() {
     std::vector<std::string> out;
@@ -33,7 +35,8 @@ inline mortise_plugin open_plugin(const std::string& name) {
         return plugin;
     }
     const auto entry = reinterpret_cast<mortise_plugin_fn>(dlsym(library, MORTISE_PLUGIN_SYMBOL));
-    if (entry == nullptr || entry(FakeHost::instance().table(), &plugin) != MORTISE_OK) ADD_FAILURE() << name << " has no entry point";
+    if (entry == nullptr || entry(FakeHost::instance().table(), &plugin) != MORTISE_OK)
+        ADD_FAILURE() << name << " has no entry point";
     return plugin;
 }
 
@@ -42,9 +45,12 @@ template <class Table>
 const Table* table_of(const std::string& name, uint32_t interface_kind) {
     const mortise_plugin plugin = open_plugin(name);
     for (uint64_t e = 0; e < plugin.n_entries; ++e)
-        if (plugin.entries[e].interface_kind == interface_kind) return static_cast<const Table*>(plugin.entries[e].table);
+        if (plugin.entries[e].interface_kind == interface_kind)
+            return static_cast<const Table*>(plugin.entries[e].table);
     return nullptr;
 }
-inline const mortise_scheme_v1& scheme(const std::string& name) { return *table_of<mortise_scheme_v1>(name, MORTISE_INTERFACE_SCHEME); }
+inline const mortise_scheme_v1& scheme(const std::string& name) {
+    return *table_of<mortise_scheme_v1>(name, MORTISE_INTERFACE_SCHEME);
+}
 
 }  // namespace mortise::test

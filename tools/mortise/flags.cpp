@@ -26,13 +26,10 @@ std::string help_of(const deploy::Setting& setting) {
 const char* operand_of(deploy::Type type) {
     switch (type) {
         case deploy::Type::integer:
-        case deploy::Type::real:
-            return "N";
+        case deploy::Type::real: return "N";
         case deploy::Type::path:
-        case deploy::Type::path_list:
-            return "PATH";
-        default:
-            return "X";
+        case deploy::Type::path_list: return "PATH";
+        default: return "X";
     }
 }
 

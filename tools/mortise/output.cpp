@@ -69,17 +69,17 @@ void line(std::string_view text) {
 
 std::string error_json(const Error& error) {
     json::Writer out;
-    out.begin_object().key("error").begin_object().key("exit_code").value(error.exit_code());
+    out.begin_object().key("error").begin_object().entry("exit_code", error.exit_code());
     out.key("problems").begin_array();
     for (const Problem& problem : error.problems()) {
-        out.begin_object().key("code").value(fmt::format("E{}", static_cast<unsigned>(problem.code)));
-        out.key("what").value(problem.what);
+        out.begin_object().entry("code", fmt::format("E{}", static_cast<unsigned>(problem.code)));
+        out.entry("what", problem.what);
         auto text = [&out](const char* key, const std::string& value) {
-            if (!value.empty()) out.key(key).value(value);
+            if (!value.empty()) out.entry(key, value);
         };
         text("file", problem.file);
-        if (problem.line > 0) out.key("line").value(problem.line);
-        if (problem.column > 0) out.key("column").value(problem.column);
+        if (problem.line > 0) out.entry("line", problem.line);
+        if (problem.column > 0) out.entry("column", problem.column);
         text("tensor", problem.tensor);
         text("expected", problem.expected);
         text("found", problem.found);

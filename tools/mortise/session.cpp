@@ -70,7 +70,8 @@ Result<std::shared_ptr<const plan::Planned>> Session::plan(const std::string& pa
     MORTISE_TRY(auto planned, plan::make(options, *plugins));
     announce_slow_kernels(planned->plan());
     if (planned->plan().cache_default)
-        log::warn("the checkpoint has no scales for this KV cache: keys and values are stored with a scale of 1");
+        log::warn(
+            "the checkpoint has no scales for this KV cache: keys and values are stored with a scale of 1");
     return planned;
 }
 

@@ -12,9 +12,9 @@
 #include "base/team.h"
 #include "checkpoint/checkpoint.h"
 #include "deploy/deployment.h"
+#include "mortise/flags.h"
 #include "plan/plan.h"
 #include "registry/registry.h"
-#include "mortise/flags.h"
 
 namespace mortise::tool {
 

@@ -31,10 +31,12 @@ Result<engine::GenerateOptions> options_of(const Session& session, const text::G
     if (flags.top_k) options.sampling.top_k = static_cast<uint32_t>(*flags.top_k);
     if (flags.top_p) options.sampling.top_p = static_cast<float>(*flags.top_p);
     if (flags.min_p) options.sampling.min_p = static_cast<float>(*flags.min_p);
-    if (flags.repetition_penalty) options.sampling.repetition_penalty = static_cast<float>(*flags.repetition_penalty);
+    if (flags.repetition_penalty)
+        options.sampling.repetition_penalty = static_cast<float>(*flags.repetition_penalty);
     if (flags.seed) options.sampling.seed = static_cast<uint64_t>(*flags.seed);
     MORTISE_CHECK(text::check_sampling(options.sampling));
-    options.max_tokens = static_cast<uint64_t>(flags.max_tokens.value_or(config.max_new_tokens.value_or(default_max_tokens)));
+    options.max_tokens =
+        static_cast<uint64_t>(flags.max_tokens.value_or(config.max_new_tokens.value_or(default_max_tokens)));
     options.stop_tokens = config.eos_token_ids;
     options.stop_strings = flags.stop.empty() ? config.stop_strings : flags.stop;
     options.ignore_eos = flags.ignore_eos;
@@ -48,7 +50,8 @@ Status read_template(const checkpoint::Checkpoint& checkpoint, Voice& voice) {
         MORTISE_TRY(file, checkpoint.file("chat_template.jinja"));
     }
     const auto jinja = file ? std::optional<std::string_view>(*file) : std::nullopt;
-    MORTISE_TRY(const auto source, text::find_chat_template(jinja, config ? &config->root() : nullptr, false));
+    MORTISE_TRY(const auto source,
+                text::find_chat_template(jinja, config ? &config->root() : nullptr, false));
     if (config) {
         MORTISE_TRY(voice.special_tokens, text::read_special_tokens(config->root()));
     }
@@ -87,14 +90,16 @@ Result<std::vector<int32_t>> chat_ids(const Voice& voice, const std::vector<text
 
 Result<std::vector<int32_t>> plain_ids(const Voice& voice, const std::string& text) {
     if (!voice.tokenizer)
-        return fail(Problem{.code = Code::config_missing, .what = "the checkpoint has no tokenizer.json", .fix = "pass --token-ids instead of text"});
+        return fail(Problem{.code = Code::config_missing,
+                            .what = "the checkpoint has no tokenizer.json",
+                            .fix = "pass --token-ids instead of text"});
     MORTISE_TRY(const auto ids, voice.tokenizer->encode(text, true));
     return signed_ids(ids);
 }
 
 std::string describe(const engine::Timing& timing) {
-    return fmt::format("{} prompt tokens in {:.2f} s, {} tokens at {:.1f} tok/s", timing.prompt_tokens, timing.first_token_s, timing.generated,
-                       timing.decode_tps());
+    return fmt::format("{} prompt tokens in {:.2f} s, {} tokens at {:.1f} tok/s", timing.prompt_tokens,
+                       timing.first_token_s, timing.generated, timing.decode_tps());
 }
 
 }  // namespace mortise::tool

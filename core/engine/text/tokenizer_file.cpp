@@ -28,8 +28,7 @@ class Recorder {
                 if (in_merges() && depth_ == 4) MORTISE_CHECK(end_pair());
                 --depth_;
                 return {};
-            default:
-                return scalar(event);
+            default: return scalar(event);
         }
     }
 

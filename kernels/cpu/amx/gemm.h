@@ -1,5 +1,5 @@
-// The matrix product with tiles: 32 input rows x 2 panels in four accumulators, both operands from the private
-// cache.
+// The matrix product with tiles: 32 input rows x 2 panels in four accumulators, both operands from the
+// private cache.
 #pragma once
 
 #include "../simd/gemm_bf16.h"
@@ -12,8 +12,8 @@ constexpr int tile_panels = 2;
 
 // Effect: sums [Rows][Panels] of 16 x 16 floats. a: the tiles of the rows, b: those of the panels.
 template <int Rows, int Panels, class Tiles>
-inline void tile_block(Tiles& tiles, const uint16_t* const (&a)[2], const uint16_t* const (&b)[2], uint64_t columns,
-                       float (&sums)[2][2][256]) {
+inline void tile_block(Tiles& tiles, const uint16_t* const (&a)[2], const uint16_t* const (&b)[2],
+                       uint64_t columns, float (&sums)[2][2][256]) {
     tiles.template zero<0>();
     if constexpr (Panels > 1) tiles.template zero<1>();
     if constexpr (Rows > 1) tiles.template zero<2>();
@@ -46,10 +46,14 @@ inline void tile_strip(Tiles& tiles, const Strip& strip) {
         alignas(64) float sums[2][2][256];
         const bool two = strip.rows - row > 16;
         const uint16_t* const rows[2] = {strip.tile(row), two ? strip.tile(row + 16) : nullptr};
-        if (two && strip.count == 2) tile_block<2, 2>(tiles, rows, panels, columns, sums);
-        else if (two) tile_block<2, 1>(tiles, rows, panels, columns, sums);
-        else if (strip.count == 2) tile_block<1, 2>(tiles, rows, panels, columns, sums);
-        else tile_block<1, 1>(tiles, rows, panels, columns, sums);
+        if (two && strip.count == 2)
+            tile_block<2, 2>(tiles, rows, panels, columns, sums);
+        else if (two)
+            tile_block<2, 1>(tiles, rows, panels, columns, sums);
+        else if (strip.count == 2)
+            tile_block<1, 2>(tiles, rows, panels, columns, sums);
+        else
+            tile_block<1, 1>(tiles, rows, panels, columns, sums);
         const uint64_t count = least(32, strip.rows - row);
         for (uint64_t t = 0; t < count; t++) {
             for (uint64_t p = 0; p < strip.count; p++) {

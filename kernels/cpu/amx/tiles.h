@@ -12,8 +12,9 @@ namespace {
 
 constexpr uint64_t tile_bytes = 1024;
 
-// While one exists the calling thread's tiles are configured. The instructions are written out: GCC 12 tells the
-// optimizer that its ldtilecfg intrinsic reads 8 bytes, and stores to the rest of the configuration are dropped.
+// While one exists the calling thread's tiles are configured. The instructions are written out: GCC 12 tells
+// the optimizer that its ldtilecfg intrinsic reads 8 bytes, and stores to the rest of the configuration are
+// dropped.
 class HardwareTiles {
   public:
     HardwareTiles() { asm volatile("ldtilecfg %0" : : "m"(configuration)); }

@@ -17,7 +17,7 @@ struct I {
     __m256i a, b;
 };
 
-constexpr bool fused = true;  // fma rounds once
+constexpr bool fused = true;                             // fma rounds once
 constexpr int gemm_row_block = 6, gemm_panel_block = 1;  // of the f32 matrix product: 12 accumulators
 constexpr int score_rows = 2, score_vectors = 2;         // of attention
 
@@ -108,14 +108,17 @@ inline F lane_numbers() {
 
 inline F load_bytes(const uint8_t* p) {
     const __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(all)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(all, 8)))};
+    return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(all)),
+            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(all, 8)))};
 }
 inline __m128i load_eight(const uint16_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
 inline F load_bf16(const uint16_t* p) {
     return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_eight(p)), 16)),
             _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_eight(p + 8)), 16))};
 }
-inline F load_f16(const uint16_t* p) { return {_mm256_cvtph_ps(load_eight(p)), _mm256_cvtph_ps(load_eight(p + 8))}; }
+inline F load_f16(const uint16_t* p) {
+    return {_mm256_cvtph_ps(load_eight(p)), _mm256_cvtph_ps(load_eight(p + 8))};
+}
 // Sixteen bytes as halves, ready to become the upper or lower byte of an f16.
 inline __m256i widen_bytes(const uint8_t* p) {
     return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
@@ -125,14 +128,16 @@ inline F from_halves(__m256i x) {
 }
 // 2^-8 of the value, see decode_pairs.
 inline F load_e4m3(const uint8_t* p) {
-    const __m256i x = widen_bytes(p), sign = _mm256_set1_epi16(static_cast<short>(0x8000)), rest = _mm256_set1_epi16(0x3f80);
+    const __m256i x = widen_bytes(p), sign = _mm256_set1_epi16(static_cast<short>(0x8000)),
+                  rest = _mm256_set1_epi16(0x3f80);
     return from_halves(_mm256_or_si256(_mm256_and_si256(_mm256_slli_epi16(x, 8), sign),
                                        _mm256_and_si256(_mm256_slli_epi16(x, 7), rest)));
 }
 inline F load_e5m2(const uint8_t* p) { return from_halves(_mm256_slli_epi16(widen_bytes(p), 8)); }
 inline F load_int8(const uint8_t* p) {
     const __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(all)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(all, 8)))};
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(all)),
+            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(all, 8)))};
 }
 // The low 16 bits of each lane.
 inline void store_halves(uint16_t* p, I x) {
@@ -156,14 +161,16 @@ inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), 
 struct Table {
     __m256 low, high;
 };
-inline Table make_table(const float* values) { return {_mm256_loadu_ps(values), _mm256_loadu_ps(values + 8)}; }
+inline Table make_table(const float* values) {
+    return {_mm256_loadu_ps(values), _mm256_loadu_ps(values + 8)};
+}
 // Three bits of the index choose within a half, the fourth, moved to the sign, chooses the half.
 template <int Shift>
 inline __m256 look_up_eight(Table table, __m256i codes) {
     const __m256i index = _mm256_srli_epi32(codes, Shift);
     const __m256 half = _mm256_castsi256_ps(_mm256_slli_epi32(codes, 28 - Shift));
-    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table.low, index), _mm256_permutevar8x32_ps(table.high, index),
-                            half);
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table.low, index),
+                            _mm256_permutevar8x32_ps(table.high, index), half);
 }
 template <int Shift>
 inline F look_up(Table table, I codes) {
@@ -174,9 +181,12 @@ inline F look_up(Table table, I codes) {
 // the conversion to f32 takes no assist. 0x7f and 0xff are not numbers and must have been dealt with before.
 inline void decode_pairs(const uint8_t* p, F& even, F& odd) {
     const __m256i sign = _mm256_set1_epi16(static_cast<short>(0x8000)), rest = _mm256_set1_epi16(0x3f80);
-    const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), low = _mm256_slli_epi16(high, 8);
-    const __m256i h = _mm256_or_si256(_mm256_and_si256(high, sign), _mm256_and_si256(_mm256_srli_epi16(high, 1), rest));
-    const __m256i l = _mm256_or_si256(_mm256_and_si256(low, sign), _mm256_and_si256(_mm256_srli_epi16(low, 1), rest));
+    const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+                  low = _mm256_slli_epi16(high, 8);
+    const __m256i h =
+        _mm256_or_si256(_mm256_and_si256(high, sign), _mm256_and_si256(_mm256_srli_epi16(high, 1), rest));
+    const __m256i l =
+        _mm256_or_si256(_mm256_and_si256(low, sign), _mm256_and_si256(_mm256_srli_epi16(low, 1), rest));
     even = {_mm256_cvtph_ps(_mm256_castsi256_si128(l)), _mm256_cvtph_ps(_mm256_extracti128_si256(l, 1))};
     odd = {_mm256_cvtph_ps(_mm256_castsi256_si128(h)), _mm256_cvtph_ps(_mm256_extracti128_si256(h, 1))};
 }

@@ -9,7 +9,8 @@ namespace {
 constexpr int dot_rows = 8, dot_panels = 3;
 
 template <int Panels>
-inline void dot_block(const uint16_t* x, const uint16_t* const* panels, uint64_t columns, F (&acc)[dot_rows][Panels]) {
+inline void dot_block(const uint16_t* x, const uint16_t* const* panels, uint64_t columns,
+                      F (&acc)[dot_rows][Panels]) {
     for (auto& line : acc) {
         for (F& a : line) a = zero();
     }

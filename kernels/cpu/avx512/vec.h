@@ -17,7 +17,7 @@ struct I {
     __m512i v;
 };
 
-constexpr bool fused = true;  // fma rounds once
+constexpr bool fused = true;                             // fma rounds once
 constexpr int gemm_row_block = 8, gemm_panel_block = 3;  // of the f32 matrix product: 24 accumulators
 constexpr int score_rows = 4, score_vectors = 4;         // of attention
 
@@ -74,9 +74,7 @@ inline F to_float(I x) { return {_mm512_cvtepi32_ps(x.v)}; }
 inline I to_nearest(F x) { return {_mm512_cvtps_epi32(x.v)}; }
 inline F as_float(I x) { return {_mm512_castsi512_ps(x.v)}; }
 inline I as_bits(F x) { return {_mm512_castps_si512(x.v)}; }
-inline F lane_numbers() {
-    return {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
-}
+inline F lane_numbers() { return {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}; }
 
 inline F load_bytes(const uint8_t* p) {
     return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
@@ -94,7 +92,8 @@ inline __m256i widen_bytes(const uint8_t* p) {
 }
 // 2^-8 of the value, see decode_e4m3.
 inline F load_e4m3(const uint8_t* p) {
-    const __m256i x = widen_bytes(p), sign = _mm256_set1_epi16(static_cast<short>(0x8000)), rest = _mm256_set1_epi16(0x3f80);
+    const __m256i x = widen_bytes(p), sign = _mm256_set1_epi16(static_cast<short>(0x8000)),
+                  rest = _mm256_set1_epi16(0x3f80);
     return {_mm512_cvtph_ps(_mm256_or_si256(_mm256_and_si256(_mm256_slli_epi16(x, 8), sign),
                                             _mm256_and_si256(_mm256_slli_epi16(x, 7), rest)))};
 }
@@ -130,8 +129,10 @@ inline void decode_e4m3(const uint8_t* p, F (&w)[4]) {
     const __m512i sign = _mm512_set1_epi16(static_cast<short>(0x8000)), rest = _mm512_set1_epi16(0x3f80);
     const __m512i high = _mm512_loadu_si512(p), low = _mm512_slli_epi16(high, 8);
     // (x & sign) | ((x >> 1) & rest) as one ternary operation after the shift
-    const __m512i h = _mm512_or_si512(_mm512_and_si512(high, sign), _mm512_and_si512(_mm512_srli_epi16(high, 1), rest));
-    const __m512i l = _mm512_or_si512(_mm512_and_si512(low, sign), _mm512_and_si512(_mm512_srli_epi16(low, 1), rest));
+    const __m512i h =
+        _mm512_or_si512(_mm512_and_si512(high, sign), _mm512_and_si512(_mm512_srli_epi16(high, 1), rest));
+    const __m512i l =
+        _mm512_or_si512(_mm512_and_si512(low, sign), _mm512_and_si512(_mm512_srli_epi16(low, 1), rest));
     w[0].v = _mm512_cvtph_ps(_mm512_castsi512_si256(l));
     w[1].v = _mm512_cvtph_ps(_mm512_castsi512_si256(h));
     w[2].v = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(l, 1));

@@ -1,5 +1,5 @@
-// Sixteen f32 lanes as four vectors of four: plain C++ with the compiler's portable vectors, for any processor.
-// Included by this folder's sources only; everything has internal linkage.
+// Sixteen f32 lanes as four vectors of four: plain C++ with the compiler's portable vectors, for any
+// processor. Included by this folder's sources only; everything has internal linkage.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct I {
     I4 a, b, c, d;
 };
 
-constexpr bool fused = false;  // fma may round twice
+constexpr bool fused = false;                            // fma may round twice
 constexpr int gemm_row_block = 2, gemm_panel_block = 1;  // of the f32 matrix product: 8 accumulators
 constexpr int score_rows = 1, score_vectors = 2;         // of attention
 
@@ -42,7 +42,7 @@ inline F load_n(const float* p, uint64_t n) {
 inline void store_n(float* p, F x, uint64_t n) { std::memcpy(p, &x, n * sizeof(float)); }
 #define MORTISE_ADD(q) x.q + y.q
 #define MORTISE_SUB(q) x.q - y.q
-#define MORTISE_MUL(q) x.q * y.q
+#define MORTISE_MUL(q) x.q* y.q
 #define MORTISE_DIV(q) x.q / y.q
 #define MORTISE_FMA(q) x.q* y.q + z.q
 #define MORTISE_MIN(q) x.q < y.q ? x.q : y.q
@@ -82,7 +82,7 @@ inline I load_bits(const void* p) {
 inline void store_bits(void* p, I x) { std::memcpy(p, &x, sizeof x); }
 inline I in_register(I x) { return x; }
 inline I set_bits(int32_t x) { return {I4{} + x, I4{} + x, I4{} + x, I4{} + x}; }
-#define MORTISE_AND(q) x.q& y.q
+#define MORTISE_AND(q) x.q & y.q
 #define MORTISE_OR(q) x.q | y.q
 #define MORTISE_XOR(q) x.q ^ y.q
 inline I operator^(I x, I y) { return MORTISE_EACH(I, MORTISE_XOR); }
@@ -123,7 +123,8 @@ inline F lane_numbers() { return {F4{0, 1, 2, 3}, F4{4, 5, 6, 7}, F4{8, 9, 10, 1
 
 inline float half_value(uint16_t bits) {
     const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16, magnitude = bits & 0x7fffu;
-    uint32_t wide = sign | (magnitude >= 0x7c00u ? 0x7f800000u | (magnitude & 0x3ffu) << 13 : (magnitude << 13) + 0x38000000u);
+    uint32_t wide = sign | (magnitude >= 0x7c00u ? 0x7f800000u | (magnitude & 0x3ffu) << 13
+                                                 : (magnitude << 13) + 0x38000000u);
     float value;
     std::memcpy(&value, &wide, 4);
     if (magnitude >= 0x400u) return value;
@@ -164,7 +165,8 @@ inline uint16_t half_bits(float value) {
     bits &= 0x7fffffffu;
     if (bits > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u | (bits >> 13 & 0x3ffu));
     if (bits >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);
-    if (bits >= 0x38800000u) return static_cast<uint16_t>(sign | (bits - 0x38000000u + 0xfffu + (bits >> 13 & 1)) >> 13);
+    if (bits >= 0x38800000u)
+        return static_cast<uint16_t>(sign | (bits - 0x38000000u + 0xfffu + (bits >> 13 & 1)) >> 13);
     float magnitude;
     std::memcpy(&magnitude, &bits, 4);
     magnitude += 0.5f;  // rounds at 2^-24 to nearest even

@@ -20,8 +20,8 @@ inline void store_bf16(uint16_t* p, F x) {
     store_halves(p, shift_right<16>(as_bits(safe)));
 }
 
-// Codes of an 8-bit float type, nearest even, saturating. Mantissa: bits below the leading one; Lowest: exponent
-// of the least normal value. The type: OCP "8-bit Floating Point" 1.0.
+// Codes of an 8-bit float type, nearest even, saturating. Mantissa: bits below the leading one; Lowest:
+// exponent of the least normal value. The type: OCP "8-bit Floating Point" 1.0.
 template <int Mantissa, int Lowest>
 inline I small_codes(F x, float most) {
     const I sign = as_bits(x) & set_bits(INT32_MIN);
@@ -101,8 +101,8 @@ inline void copy_from_cache(const void* cache, uint64_t index, uint32_t encoding
     store_n(out + i, from_cache(rest, 0, encoding), n - i);
 }
 
-// Effect: out = the query over what the codes of keys stand for; returns what the keys' bias and zero point add
-// to each of its scores. Linear in the key, so that keys are never decoded further than to their codes.
+// Effect: out = the query over what the codes of keys stand for; returns what the keys' bias and zero point
+// add to each of its scores. Linear in the key, so that keys are never decoded further than to their codes.
 inline float take_query(const AttentionTask& task, const float* q, float* out) {
     const float factor = task.scale * stored_unit(task.key);
     F total = zero();
@@ -148,7 +148,8 @@ inline Softmax softmax_of(const AttentionTask& task, uint64_t head) {
 
 // Effect: scores[key_chunk] of keys from `base` on become weights, 0 outside the range; returns the factor by
 // which what was summed before shrinks.
-inline float to_weights(const AttentionTask& task, uint64_t base, Range range, float* scores, Softmax& state) {
+inline float to_weights(const AttentionTask& task, uint64_t base, Range range, float* scores,
+                        Softmax& state) {
     const F begin = set(static_cast<float>(static_cast<int64_t>(range.begin) - static_cast<int64_t>(base)));
     const F end = set(static_cast<float>(static_cast<int64_t>(range.end) - static_cast<int64_t>(base)));
     F top = set(lowest);
@@ -185,7 +186,8 @@ inline void attend_one(const AttentionTask& task) {
     for (uint64_t i = 0; i < task.v_head_dim; i += 16) store(out + i, zero());
     Softmax state = softmax_of(task, 0);
     for (uint64_t base = range.begin / key_chunk * key_chunk; base < range.end; base += key_chunk) {
-        const uint64_t first = base < range.begin ? range.begin : base, last = least(base + key_chunk, range.end);
+        const uint64_t first = base < range.begin ? range.begin : base,
+                       last = least(base + key_chunk, range.end);
         for (uint64_t j = 0; j < key_chunk; j++) scores[j] = 0;
         for (uint64_t p = first; p < last; p++) {
             const uint64_t at = place_of(task, p) * task.head_dim;
@@ -218,11 +220,11 @@ inline void attend_one(const AttentionTask& task) {
 // The arrays of a block of queries in scratch; query n is row n / heads, head n % heads.
 struct Block {
     uint64_t queries, v_width;
-    float *keys;    // [head_dim][key_chunk]
-    float *values;  // [key_chunk][v_width]
-    float *q;       // [queries][head_dim]
-    float *scores;  // [queries][key_chunk]
-    float *out;     // [queries][v_width]
+    float* keys;    // [head_dim][key_chunk]
+    float* values;  // [key_chunk][v_width]
+    float* q;       // [queries][head_dim]
+    float* scores;  // [queries][key_chunk]
+    float* out;     // [queries][v_width]
     Softmax state[query_rows];
     float added[query_rows];  // to each score of the query
 };
@@ -246,8 +248,8 @@ inline void load_chunk(const AttentionTask& task, const Block& block, uint64_t b
 
 // out[r][v] += sum over i < count of a[r][i] * b[i][v], Rows rows, Vectors * 16 columns.
 template <int Rows, int Vectors>
-inline void small_product(const float* a, uint64_t a_stride, const float* b, uint64_t b_stride, uint64_t count,
-                          float* out, uint64_t out_stride) {
+inline void small_product(const float* a, uint64_t a_stride, const float* b, uint64_t b_stride,
+                          uint64_t count, float* out, uint64_t out_stride) {
     F acc[Rows][Vectors];
     for (int r = 0; r < Rows; r++) {
         for (int v = 0; v < Vectors; v++) acc[r][v] = load(out + r * out_stride + v * 16);
@@ -266,23 +268,26 @@ inline void small_product(const float* a, uint64_t a_stride, const float* b, uin
 }
 
 // The same for any number of rows and any multiple of 16 columns.
-inline void product(uint64_t rows, uint64_t width, const float* a, uint64_t a_stride, const float* b, uint64_t b_stride,
-                    uint64_t count, float* out, uint64_t out_stride) {
+inline void product(uint64_t rows, uint64_t width, const float* a, uint64_t a_stride, const float* b,
+                    uint64_t b_stride, uint64_t count, float* out, uint64_t out_stride) {
     for (uint64_t r = 0; r < rows;) {
         const bool many = rows - r >= score_rows;
         uint64_t v = 0;
         for (; v + score_vectors * 16 <= width; v += score_vectors * 16) {
             float* to = out + r * out_stride + v;
             if (many) {
-                small_product<score_rows, score_vectors>(a + r * a_stride, a_stride, b + v, b_stride, count, to, out_stride);
+                small_product<score_rows, score_vectors>(a + r * a_stride, a_stride, b + v, b_stride, count,
+                                                         to, out_stride);
             } else {
-                small_product<1, score_vectors>(a + r * a_stride, a_stride, b + v, b_stride, count, to, out_stride);
+                small_product<1, score_vectors>(a + r * a_stride, a_stride, b + v, b_stride, count, to,
+                                                out_stride);
             }
         }
         for (; v < width; v += 16) {
             float* to = out + r * out_stride + v;
             for (uint64_t i = 0; i < (many ? score_rows : 1); i++) {
-                small_product<1, 1>(a + (r + i) * a_stride, a_stride, b + v, b_stride, count, to + i * out_stride, out_stride);
+                small_product<1, 1>(a + (r + i) * a_stride, a_stride, b + v, b_stride, count,
+                                    to + i * out_stride, out_stride);
             }
         }
         r += many ? score_rows : 1;
@@ -313,13 +318,15 @@ inline void attend_block(const AttentionTask& task) {
     for (uint64_t base = visible(task, 0).begin / key_chunk * key_chunk; base < last; base += key_chunk) {
         load_chunk(task, block, base, last);
         for (uint64_t n = 0; n < block.queries; n++) {
-            for (uint64_t j = 0; j < key_chunk; j += 16) store(block.scores + n * key_chunk + j, set(block.added[n]));
+            for (uint64_t j = 0; j < key_chunk; j += 16)
+                store(block.scores + n * key_chunk + j, set(block.added[n]));
         }
-        product(block.queries, key_chunk, block.q, task.head_dim, block.keys, key_chunk, task.head_dim, block.scores,
-                key_chunk);
+        product(block.queries, key_chunk, block.q, task.head_dim, block.keys, key_chunk, task.head_dim,
+                block.scores, key_chunk);
         for (uint64_t n = 0; n < block.queries; n++) {
             float* scores = block.scores + n * key_chunk;
-            const F shrink = set(to_weights(task, base, visible(task, n / task.heads), scores, block.state[n]));
+            const F shrink =
+                set(to_weights(task, base, visible(task, n / task.heads), scores, block.state[n]));
             float* out = block.out + n * block.v_width;
             for (uint64_t i = 0; i < block.v_width; i += 16) store(out + i, load(out + i) * shrink);
         }

@@ -111,14 +111,14 @@ template <Kind K>
 constexpr uint64_t step_bytes = Decoder<K>::step * panel_rows * code_bits(K) / 8;
 
 // Effect: f<kind>(arguments...) for the kind of the packing.
-#define MORTISE_FOR_KIND(kind, f, ...)                          \
-    switch (kind) {                                             \
-        case Kind::f32: f<Kind::f32>(__VA_ARGS__); break;       \
-        case Kind::f16: f<Kind::f16>(__VA_ARGS__); break;       \
-        case Kind::bf16: f<Kind::bf16>(__VA_ARGS__); break;     \
-        case Kind::int8: f<Kind::int8>(__VA_ARGS__); break;     \
-        case Kind::e4m3: f<Kind::e4m3>(__VA_ARGS__); break;     \
-        case Kind::code4: f<Kind::code4>(__VA_ARGS__); break;   \
+#define MORTISE_FOR_KIND(kind, f, ...)                        \
+    switch (kind) {                                           \
+        case Kind::f32: f<Kind::f32>(__VA_ARGS__); break;     \
+        case Kind::f16: f<Kind::f16>(__VA_ARGS__); break;     \
+        case Kind::bf16: f<Kind::bf16>(__VA_ARGS__); break;   \
+        case Kind::int8: f<Kind::int8>(__VA_ARGS__); break;   \
+        case Kind::e4m3: f<Kind::e4m3>(__VA_ARGS__); break;   \
+        case Kind::code4: f<Kind::code4>(__VA_ARGS__); break; \
     }
 
 inline const uint8_t* panel_of(const Packing& packing, const uint8_t* packed, uint64_t panel) {
@@ -127,7 +127,8 @@ inline const uint8_t* panel_of(const Packing& packing, const uint8_t* packed, ui
 
 // What follows the codes of group g in its record: scales, unless they lie apart, then offsets.
 inline const float* tail_of(const Packing& packing, const uint8_t* panel, uint64_t g) {
-    return reinterpret_cast<const float*>(panel + packing.end(g) * packing.column_bytes() + g * packing.tail_bytes());
+    return reinterpret_cast<const float*>(panel + packing.end(g) * packing.column_bytes() +
+                                          g * packing.tail_bytes());
 }
 
 inline F scale_of(const Packing& packing, const uint8_t* panel, uint64_t g) {
@@ -139,7 +140,8 @@ inline F scale_of(const Packing& packing, const uint8_t* panel, uint64_t g) {
 
 // The offsets of a group whose scales are `scale`.
 inline F offsets_of(const Packing& packing, const uint8_t* panel, uint64_t g, F scale) {
-    if (packing.has_zero) return (set(packing.centre) - load_bytes(panel + packing.zeros() + g * panel_rows)) * scale;
+    if (packing.has_zero)
+        return (set(packing.centre) - load_bytes(panel + packing.zeros() + g * panel_rows)) * scale;
     return packing.has_offset ? load(tail_of(packing, panel, g) + packing.scale_floats()) : zero();
 }
 
@@ -148,12 +150,13 @@ inline uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 // Effect: use(column, w) for the decoded columns [first, last) of one panel, Decoder::step at a time, scaled
 // and shifted unless `raw`. Requires: first and last are multiples of 8.
 template <Kind K, class Use>
-inline void decode_columns(const Packing& packing, const uint8_t* panel, uint64_t first, uint64_t last, bool raw,
-                           Use use) {
+inline void decode_columns(const Packing& packing, const uint8_t* panel, uint64_t first, uint64_t last,
+                           bool raw, Use use) {
     const Decoder<K> decoder(packing);
     for (uint64_t column = first; column < last;) {
         const uint64_t g = packing.group_of(column), end = least(last, packing.end(g));
-        const uint8_t* codes = panel + packing.record(g) + (column - packing.begin(g)) * packing.column_bytes();
+        const uint8_t* codes =
+            panel + packing.record(g) + (column - packing.begin(g)) * packing.column_bytes();
         const bool scaled = !raw && packing.has_scale, shifted = !raw && packing.shifted();
         const F scale = scaled ? scale_of(packing, panel, g) : set(1);
         const F offset = shifted ? offsets_of(packing, panel, g, scale) : zero();

@@ -9,8 +9,10 @@ namespace {
 
 inline F load_some(const float* p, uint64_t n) { return n >= 16 ? load(p) : load_n(p, n); }
 inline void store_some(float* p, F x, uint64_t n) {
-    if (n >= 16) store(p, x);
-    else store_n(p, x, n);
+    if (n >= 16)
+        store(p, x);
+    else
+        store_n(p, x, n);
 }
 
 // Effect: f(index, lanes left) for every 16 of `count` elements.
@@ -21,7 +23,8 @@ inline void each(uint64_t count, Use use) {
 
 inline float mean_of(uint64_t width, const float* x) {
     F sums[4] = {zero(), zero(), zero(), zero()};
-    each(width, [&](uint64_t i, uint64_t left) { sums[i / 16 % 4] = sums[i / 16 % 4] + load_some(x + i, left); });
+    each(width,
+         [&](uint64_t i, uint64_t left) { sums[i / 16 % 4] = sums[i / 16 % 4] + load_some(x + i, left); });
     return sum((sums[0] + sums[1]) + (sums[2] + sums[3])) / static_cast<float>(width);
 }
 
@@ -62,8 +65,8 @@ inline void turn_halves(uint64_t pairs, const float* cosine, const float* sine, 
     });
 }
 
-void turn(uint32_t style, uint64_t pairs, uint64_t heads, uint64_t head_dim, const float* cosine, const float* sine,
-          const float* x, float* y) {
+void turn(uint32_t style, uint64_t pairs, uint64_t heads, uint64_t head_dim, const float* cosine,
+          const float* sine, const float* x, float* y) {
     for (uint64_t head = 0; head < heads; head++, x += head_dim, y += head_dim) {
         if (style == MORTISE_STYLE_HALF) {
             turn_halves(pairs, cosine, sine, x, y);
@@ -131,7 +134,8 @@ void add(uint64_t count, const float* a, const float* b, float* y) {
 }
 
 void scale(uint64_t count, float factor, const float* x, float* y) {
-    each(count, [&](uint64_t i, uint64_t left) { store_some(y + i, load_some(x + i, left) * set(factor), left); });
+    each(count,
+         [&](uint64_t i, uint64_t left) { store_some(y + i, load_some(x + i, left) * set(factor), left); });
 }
 
 void softcap(uint64_t count, float factor, const float* x, float* y) {

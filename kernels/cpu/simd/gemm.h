@@ -20,8 +20,10 @@ inline void write_sums(F sums, float* y, uint64_t left, const Pass& pass, const 
     if (!pass.first) sums = sums + (whole ? load(y) : load_n(y, left));
     if (pass.last && pass.scale) sums = sums * load(pass.scale);
     if (pass.last && bias) sums = sums + (whole ? load(bias) : load_n(bias, left));
-    if (whole) store(y, sums);
-    else store_n(y, sums, left);
+    if (whole)
+        store(y, sums);
+    else
+        store_n(y, sums, left);
 }
 
 inline Pass pass_of(const Product& product, uint64_t panel, uint64_t first, uint64_t last) {
@@ -36,7 +38,8 @@ template <Kind K>
 void decode_panel(const Packing& packing, const uint8_t* panel, uint64_t first, uint64_t last, float* out) {
     decode_columns<K>(packing, panel, first, last, packing.row_scaled(),
                       [&](uint64_t column, const F(&w)[Decoder<K>::step]) {
-                          for (int j = 0; j < Decoder<K>::step; j++) store(out + (column - first + j) * 16, w[j]);
+                          for (int j = 0; j < Decoder<K>::step; j++)
+                              store(out + (column - first + j) * 16, w[j]);
                       });
 }
 
@@ -58,8 +61,8 @@ inline void multiply(const float* x, uint64_t stride, const float* const* panels
 
 // One block: `Rows` input rows against `Panels` panels from `panel` on.
 template <int Rows, int Panels>
-void block(const Product& product, const Inputs& inputs, uint64_t row, uint64_t panel, const float* const* panels,
-           uint64_t first, uint64_t last) {
+void block(const Product& product, const Inputs& inputs, uint64_t row, uint64_t panel,
+           const float* const* panels, uint64_t first, uint64_t last) {
     F acc[Rows][Panels];
     multiply<Rows, Panels>(inputs.x + row * inputs.stride + first, inputs.stride, panels, last - first, acc);
     for (int p = 0; p < Panels; p++) {
@@ -73,8 +76,8 @@ void block(const Product& product, const Inputs& inputs, uint64_t row, uint64_t 
 }
 
 template <int Rows, int Panels>
-void all_rows(const Product& product, const Inputs& inputs, uint64_t panel, const float* const* panels, uint64_t first,
-              uint64_t last, uint64_t row = 0) {
+void all_rows(const Product& product, const Inputs& inputs, uint64_t panel, const float* const* panels,
+              uint64_t first, uint64_t last, uint64_t row = 0) {
     for (; row + Rows <= inputs.rows; row += Rows) {
         block<Rows, Panels>(product, inputs, row, panel, panels, first, last);
     }

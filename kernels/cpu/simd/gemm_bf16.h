@@ -1,6 +1,6 @@
 // Many input rows times packed panels in bf16: what the 512-bit dot product and the tiles have in common.
-// Weights of one scale per row go into the product exactly (every code is a bf16 number) and the finished sums
-// are scaled; finer scales are applied before the rounding. Textual part of a 512-bit backend.
+// Weights of one scale per row go into the product exactly (every code is a bf16 number) and the finished
+// sums are scaled; finer scales are applied before the rounding. Textual part of a 512-bit backend.
 #pragma once
 
 #include "../backend.h"
@@ -25,17 +25,22 @@ inline __m512i join_pair(F even, F odd) {
 
 // Columns [first, last) of one panel as bf16 [column / 2][16][2].
 template <Kind K>
-void decode_panel_bf16(const Packing& packing, const uint8_t* panel, uint64_t first, uint64_t last, uint16_t* out) {
+void decode_panel_bf16(const Packing& packing, const uint8_t* panel, uint64_t first, uint64_t last,
+                       uint16_t* out) {
     const bool raw = packing.row_scaled(), exact = packing.exact_bf16 && (raw || packing.plain());
     const auto at = [&](uint64_t column) { return out + (column - first) * panel_rows; };
     if (exact) {
-        decode_columns<K>(packing, panel, first, last, raw, [&](uint64_t column, const F(&w)[Decoder<K>::step]) {
-            for (int j = 0; j < Decoder<K>::step; j += 2) _mm512_storeu_si512(at(column + j), join_pair(w[j], w[j + 1]));
-        });
+        decode_columns<K>(packing, panel, first, last, raw,
+                          [&](uint64_t column, const F(&w)[Decoder<K>::step]) {
+                              for (int j = 0; j < Decoder<K>::step; j += 2)
+                                  _mm512_storeu_si512(at(column + j), join_pair(w[j], w[j + 1]));
+                          });
     } else {
-        decode_columns<K>(packing, panel, first, last, raw, [&](uint64_t column, const F(&w)[Decoder<K>::step]) {
-            for (int j = 0; j < Decoder<K>::step; j += 2) _mm512_storeu_si512(at(column + j), round_pair(w[j], w[j + 1]));
-        });
+        decode_columns<K>(packing, panel, first, last, raw,
+                          [&](uint64_t column, const F(&w)[Decoder<K>::step]) {
+                              for (int j = 0; j < Decoder<K>::step; j += 2)
+                                  _mm512_storeu_si512(at(column + j), round_pair(w[j], w[j + 1]));
+                          });
     }
 }
 
@@ -65,12 +70,14 @@ struct Strip {
 
 // Effect: multiply(strip) for all panels and blocks of columns.
 template <int Panels, class Multiply>
-inline void gemm_bf16(const Product& product, const Inputs& inputs, const uint16_t* tiles, Multiply multiply_strip) {
+inline void gemm_bf16(const Product& product, const Inputs& inputs, const uint16_t* tiles,
+                      Multiply multiply_strip) {
     const Packing& packing = *product.packing;
     for (uint64_t first = 0; first < packing.padded; first += product.block) {
         const uint64_t last = least(first + product.block, packing.padded);
         for (uint64_t panel = product.first; panel < product.last; panel += Panels) {
-            Strip strip{&product, tiles, inputs.rows, panel, least(Panels, product.last - panel), first, last, {}};
+            Strip strip{&product, tiles, inputs.rows, panel, least(Panels, product.last - panel),
+                        first,    last,  {}};
             for (uint64_t p = 0; p < strip.count; p++) {
                 uint16_t* scratch = static_cast<uint16_t*>(product.scratch) + p * product.block * panel_rows;
                 strip.panels[p] = bf16_panel(product, panel + p, first, last, scratch);

@@ -48,8 +48,9 @@ inline void finish(const Product& product, uint64_t panel, const F (&total)[Rows
 
 // Effect: adds the share of group g's columns [k, end) to total.
 template <Kind K, int Rows>
-inline void add_stretch(const Packing& packing, const Decoder<K>& decoder, const uint8_t* panel, const Inputs& inputs,
-                        const float* sums, uint64_t g, uint64_t k, uint64_t end, F (&total)[Rows]) {
+inline void add_stretch(const Packing& packing, const Decoder<K>& decoder, const uint8_t* panel,
+                        const Inputs& inputs, const float* sums, uint64_t g, uint64_t k, uint64_t end,
+                        F (&total)[Rows]) {
     const uint8_t* codes = panel + packing.record(g) + (k - packing.begin(g)) * packing.column_bytes();
     F part[Rows];
     stretch<K, Rows>(decoder, codes, inputs.x + k, inputs.stride, end - k, part);
@@ -71,7 +72,8 @@ inline void gemv_rows_of(const Product& product, const Inputs& inputs, const flo
     const uint64_t per_stream = (product.last - product.first + streams - 1) / streams;
     for (uint64_t i = 0; i < per_stream; i++) {
         for (uint64_t s = 0; s < streams; s++) {  // what does not lie in the stream, one panel ahead
-            const uint8_t* next = panel_of(packing, product.packed, least(product.first + s * per_stream + i + 1, product.last - 1));
+            const uint8_t* next = panel_of(packing, product.packed,
+                                           least(product.first + s * per_stream + i + 1, product.last - 1));
             for (uint64_t b = packing.scales(); b < packing.panel_bytes(); b += 64) prefetch(next + b);
         }
         F total[streams][Rows];
@@ -84,8 +86,8 @@ inline void gemv_rows_of(const Product& product, const Inputs& inputs, const flo
                 for (uint64_t s = 0; s < streams; s++) {
                     const uint64_t panel = product.first + s * per_stream + i;
                     if (panel >= product.last) break;
-                    add_stretch<K, Rows>(packing, decoder, panel_of(packing, product.packed, panel), inputs, sums, g, k,
-                                         end, total[s]);
+                    add_stretch<K, Rows>(packing, decoder, panel_of(packing, product.packed, panel), inputs,
+                                         sums, g, k, end, total[s]);
                 }
             }
         }
@@ -125,14 +127,15 @@ void group_sums(const Packing& packing, const Inputs& inputs, float* sums) {
 
 template <Kind K>
 void row_kind(const Packing& packing, const uint8_t* panel, uint64_t lane, float* out) {
-    decode_columns<K>(packing, panel, 0, packing.padded, false, [&](uint64_t column, const F(&w)[Decoder<K>::step]) {
-        float lanes[16];
-        for (int j = 0; j < Decoder<K>::step; j++) {
-            store(lanes, w[j]);
-            const uint64_t at = packing.order ? packing.order[column + j] : column + j;
-            if (at < packing.columns) out[at] = lanes[lane];
-        }
-    });
+    decode_columns<K>(packing, panel, 0, packing.padded, false,
+                      [&](uint64_t column, const F(&w)[Decoder<K>::step]) {
+                          float lanes[16];
+                          for (int j = 0; j < Decoder<K>::step; j++) {
+                              store(lanes, w[j]);
+                              const uint64_t at = packing.order ? packing.order[column + j] : column + j;
+                              if (at < packing.columns) out[at] = lanes[lane];
+                          }
+                      });
 }
 
 // Effect: out[columns] = the decoded row.

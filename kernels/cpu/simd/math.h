@@ -66,7 +66,8 @@ inline void cos_sin_of(F x, F& cosine, F& sine) {
     c = fma(c * z, z, fma(z, set(-0.5f), set(1)));
     // Odd quarters swap the two; the second bit of n is the sign of the sine, of n + 1 that of the cosine.
     const F odd = to_float(quarter & set_bits(1)), half = set(0.5f);
-    const I sine_sign = shift_left<30>(quarter & set_bits(2)), cosine_sign = shift_left<30>((quarter + set_bits(1)) & set_bits(2));
+    const I sine_sign = shift_left<30>(quarter & set_bits(2)),
+            cosine_sign = shift_left<30>((quarter + set_bits(1)) & set_bits(2));
     sine = as_float(as_bits(where_less(half, odd, c, s)) ^ sine_sign);
     cosine = as_float(as_bits(where_less(half, odd, s, c)) ^ cosine_sign);
 }

@@ -49,7 +49,8 @@ double multiply_f32(uint64_t rounds, void* scratch) {
     }
     return 2.0 * gemm_row_block * gemm_panel_block * 16 * probe_columns * static_cast<double>(rounds);
 }
-constexpr uint64_t multiply_f32_scratch = probe_columns * (gemm_row_block + gemm_panel_block * 16) * sizeof(float);
+constexpr uint64_t multiply_f32_scratch =
+    probe_columns * (gemm_row_block + gemm_panel_block * 16) * sizeof(float);
 
 }  // namespace
 }  // namespace mortise::cpu

@@ -1,10 +1,10 @@
 // Speed of the linear kernels on the layers of a 1.1B Llama (hidden 2048, ffn 5632, 32 / 4 heads of 64), each
-// round beside the provider's own probes: kernel_bench [LEVEL [FORMAT [ROWS...]]]. With THREADS=1 seconds of the
-// processor are counted, not of the clock: on a machine that is busy with other work only that says anything.
-// Prints the median share of the read probe (up to 4 rows) or of the matrix probe (more).
+// round beside the provider's own probes: kernel_bench [LEVEL [FORMAT [ROWS...]]]. With THREADS=1 seconds of
+// the processor are counted, not of the clock: on a machine that is busy with other work only that says
+// anything. Prints the median share of the read probe (up to 4 rows) or of the matrix probe (more).
 //
-// kernel_bench ratio [LEVEL [FORMAT]]: every kind of codes on one 2048 x 2048 matrix of that model, as a multiple of
-// the reference kernel's speed in the same process: one input row, and 64 of them.
+// kernel_bench ratio [LEVEL [FORMAT]]: every kind of codes on one 2048 x 2048 matrix of that model, as a
+// multiple of the reference kernel's speed in the same process: one input row, and 64 of them.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -39,7 +39,9 @@ double probe(SpinTeam& team, const mortise_kernels_v1& table, uint32_t kind, cha
     char names[most_threads][64];
     const auto wall = std::chrono::steady_clock::now();
     const double start = now();
-    team.run([&](const mortise_team& t) { table.probe(kind, t.rank, t.size, 0.08, &rate[t.rank], names[t.rank]); });
+    team.run([&](const mortise_team& t) {
+        table.probe(kind, t.rank, t.size, 0.08, &rate[t.rank], names[t.rank]);
+    });
     const double spent = now() - start;
     const double passed = std::chrono::duration<double>(std::chrono::steady_clock::now() - wall).count();
     std::memcpy(name, names[0], 64);
@@ -48,7 +50,8 @@ double probe(SpinTeam& team, const mortise_kernels_v1& table, uint32_t kind, cha
 
 // One linear group, packed `copies` times from the same tiles.
 struct Group {
-    Group(const Provider& provider, const Format& format, uint64_t columns, const std::vector<uint64_t>& rows) {
+    Group(const Provider& provider, const Format& format, uint64_t columns,
+          const std::vector<uint64_t>& rows) {
         for (uint64_t n : rows) {
             parts.push_back(std::make_unique<Part>(format, n, columns, 1));
             box.parts.push_back(&parts.back()->facts());
@@ -71,9 +74,11 @@ struct Group {
 
 struct Model {
     Model(const Provider& provider, const Format& format) {
-        groups.push_back(std::make_unique<Group>(provider, format, hidden, std::vector<uint64_t>{hidden, kv, kv}));
+        groups.push_back(
+            std::make_unique<Group>(provider, format, hidden, std::vector<uint64_t>{hidden, kv, kv}));
         groups.push_back(std::make_unique<Group>(provider, format, hidden, std::vector<uint64_t>{hidden}));
-        groups.push_back(std::make_unique<Group>(provider, format, hidden, std::vector<uint64_t>{inner, inner}));
+        groups.push_back(
+            std::make_unique<Group>(provider, format, hidden, std::vector<uint64_t>{inner, inner}));
         groups.push_back(std::make_unique<Group>(provider, format, inner, std::vector<uint64_t>{hidden}));
         for (auto& group : groups) {
             for (auto& bound : group->bound) bytes += static_cast<double>(bound->packed_bytes());
@@ -121,7 +126,8 @@ double median(std::vector<double> values) {
     return values[values.size() / 2];
 }
 
-void measure(SpinTeam& team, const Provider& provider, const Format& format, const std::vector<uint32_t>& row_counts) {
+void measure(SpinTeam& team, const Provider& provider, const Format& format,
+             const std::vector<uint32_t>& row_counts) {
     Model model(provider, format);
     if (!model.can()) return void(std::printf("%-20s not taken\n", format.name.c_str()));
     for (uint32_t rows : row_counts) {
@@ -129,14 +135,16 @@ void measure(SpinTeam& team, const Provider& provider, const Format& format, con
         std::vector<double> rates, shares;
         char name[64];
         for (int round = 0; round <= rounds; round++) {
-            const double yardstick = probe(team, *provider.table, few ? MORTISE_PROBE_READ : MORTISE_PROBE_MATRIX, name);
+            const double yardstick =
+                probe(team, *provider.table, few ? MORTISE_PROBE_READ : MORTISE_PROBE_MATRIX, name);
             const double seconds = model.pass(team, rows);
             if (round == 0) continue;  // warms up
             rates.push_back((few ? model.bytes : 2 * model.weights * rows) / seconds);
             shares.push_back(rates.back() / yardstick);
         }
-        std::printf("%-20s %-18s rows %-4u %8.2f %s  %.3f of %s\n", provider.name.c_str(), format.name.c_str(), rows,
-                    median(rates) / 1e9, few ? "GB/s" : "GF/s", median(shares), name);
+        std::printf("%-20s %-18s rows %-4u %8.2f %s  %.3f of %s\n", provider.name.c_str(),
+                    format.name.c_str(), rows, median(rates) / 1e9, few ? "GB/s" : "GF/s", median(shares),
+                    name);
         std::fflush(stdout);
     }
 }
@@ -155,7 +163,8 @@ struct Matrix {
     }
     // Effect: seconds of one product, the least of a few.
     double seconds(SpinTeam& team, uint32_t rows, int times) {
-        const mortise_address in{reinterpret_cast<uintptr_t>(x.data()), 0}, out{reinterpret_cast<uintptr_t>(y.data()), 0};
+        const mortise_address in{reinterpret_cast<uintptr_t>(x.data()), 0},
+            out{reinterpret_cast<uintptr_t>(y.data()), 0};
         double least = 1e9;
         for (int i = 0; i < times; i++) {
             const double start = now();
@@ -231,8 +240,8 @@ void install_products_host() {
     install_host();
     static mortise_host host = sdk::host();
     host.decode_tile = [](const mortise_tile* tile, float* out) { quant::decode_tile(*tile, out); };
-    host.prepare_input = [](const mortise_spec* spec, const mortise_extras* extras, uint32_t activations, uint64_t rows,
-                            uint64_t columns, const float* x, float* out) {
+    host.prepare_input = [](const mortise_spec* spec, const mortise_extras* extras, uint32_t activations,
+                            uint64_t rows, uint64_t columns, const float* x, float* out) {
         quant::prepare_input(*spec, *extras, activations, rows, columns, x, out);
     };
     sdk::host_slot() = &host;

@@ -16,7 +16,8 @@
 namespace mortise::test {
 
 inline constexpr uint32_t most_threads = 2;
-inline const uint32_t threads = std::getenv("THREADS") && std::atoi(std::getenv("THREADS")) == 1 ? 1 : most_threads;
+inline const uint32_t threads =
+    std::getenv("THREADS") && std::atoi(std::getenv("THREADS")) == 1 ? 1 : most_threads;
 
 class SpinTeam {
   public:

@@ -32,7 +32,8 @@ std::vector<float> pseudo_random(size_t count, uint64_t seed) {
     uint64_t state = seed * 0x9E3779B97F4A7C15u + 1;
     for (float& value : values) {
         state = state * 6364136223846793005u + 1442695040888963407u;
-        value = static_cast<float>(static_cast<int64_t>(state >> 40) - (1 << 23)) / static_cast<float>(1 << 23);
+        value =
+            static_cast<float>(static_cast<int64_t>(state >> 40) - (1 << 23)) / static_cast<float>(1 << 23);
     }
     return values;
 }
@@ -70,26 +71,31 @@ uint32_t HandMade::source(const std::string& name, quant::QuantSpec spec) {
     source.kind = MORTISE_MODULE_LINEAR;
     source.plain = spec.is_plain();
     for (const quant::Field& field : spec.fields) {
-        const auto at = std::ranges::find(pending_, field.tensor, [](const Pending& p) { return p.entry.name; });
-        source.tensors.push_back(at == pending_.end() ? plan::none : static_cast<uint32_t>(at - pending_.begin()));
+        const auto at =
+            std::ranges::find(pending_, field.tensor, [](const Pending& p) { return p.entry.name; });
+        source.tensors.push_back(at == pending_.end() ? plan::none
+                                                      : static_cast<uint32_t>(at - pending_.begin()));
     }
     source.spec = std::move(spec);
     plan.sources.push_back(std::move(source));
     return static_cast<uint32_t>(plan.sources.size() - 1);
 }
 
-uint32_t HandMade::part(const std::string& name, std::vector<uint32_t> sources, uint64_t rows, uint64_t columns) {
+uint32_t HandMade::part(const std::string& name, std::vector<uint32_t> sources, uint64_t rows,
+                        uint64_t columns) {
     plan::PartPlan part;
     part.name = name;
     part.experts = sources.size();
     part.rows = part.n_rows = rows;
     part.columns = part.n_columns = columns;
     for (const quant::Field& field : plan.sources[sources[0]].spec.fields) {
-        const bool taken = field.role == MORTISE_ROLE_CODES || field.role == MORTISE_ROLE_BIAS || field.role == MORTISE_ROLE_SCALE;
+        const bool taken = field.role == MORTISE_ROLE_CODES || field.role == MORTISE_ROLE_BIAS ||
+                           field.role == MORTISE_ROLE_SCALE;
         if (!taken) continue;
         part.has_bias |= field.role == MORTISE_ROLE_BIAS;
         part.parameters.push_back(static_cast<uint32_t>(plan.parameters.size()));
-        plan.parameters.push_back({name, field.role, {sources.size(), field.extent.rows, field.extent.columns}});
+        plan.parameters.push_back(
+            {name, field.role, {sources.size(), field.extent.rows, field.extent.columns}});
     }
     part.sources = std::move(sources);
     plan.parts.push_back(std::move(part));
@@ -97,12 +103,15 @@ uint32_t HandMade::part(const std::string& name, std::vector<uint32_t> sources, 
 }
 
 uint32_t HandMade::random_part(const std::string& name, uint64_t rows, uint64_t columns) {
-    tensor(name + ".weight", {static_cast<int64_t>(rows), static_cast<int64_t>(columns)}, pseudo_random(rows * columns, seed_++));
+    tensor(name + ".weight", {static_cast<int64_t>(rows), static_cast<int64_t>(columns)},
+           pseudo_random(rows * columns, seed_++));
     return part(name, {source(name, plain(name + ".weight", rows, columns))}, rows, columns);
 }
 
-uint32_t HandMade::equal_part(const std::string& name, const std::string& other, uint64_t rows, uint64_t columns) {
-    const auto at = std::ranges::find(pending_, other + ".weight", [](const Pending& p) { return p.entry.name; });
+uint32_t HandMade::equal_part(const std::string& name, const std::string& other, uint64_t rows,
+                              uint64_t columns) {
+    const auto at =
+        std::ranges::find(pending_, other + ".weight", [](const Pending& p) { return p.entry.name; });
     tensor(name + ".weight", DType::f32, at->entry.shape, std::vector<std::byte>(at->bytes));
     return part(name, {source(name, plain(name + ".weight", rows, columns))}, rows, columns);
 }
@@ -119,8 +128,9 @@ uint32_t HandMade::random_vector(const std::string& name, uint64_t columns) {
     return static_cast<uint32_t>(plan.vectors.size() - 1);
 }
 
-uint32_t HandMade::op(uint32_t kind, std::vector<uint32_t> inputs, std::vector<uint64_t> widths, std::vector<uint32_t> parts,
-                      std::vector<uint32_t> vectors, std::vector<model::Attribute> attributes) {
+uint32_t HandMade::op(uint32_t kind, std::vector<uint32_t> inputs, std::vector<uint64_t> widths,
+                      std::vector<uint32_t> parts, std::vector<uint32_t> vectors,
+                      std::vector<model::Attribute> attributes) {
     model::Op op;
     op.kind = kind;
     op.inputs = inputs;
@@ -135,8 +145,8 @@ uint32_t HandMade::op(uint32_t kind, std::vector<uint32_t> inputs, std::vector<u
     plan::KernelPlan kernel;
     for (uint32_t p : parts) {
         const plan::PartPlan& part = plan.parts[p];
-        problem_parts.push_back({&plan.sources[part.sources[0]].spec, part.experts, part.n_rows, part.n_columns,
-                                 part.first_row, part.first_column, part.has_bias});
+        problem_parts.push_back({&plan.sources[part.sources[0]].spec, part.experts, part.n_rows,
+                                 part.n_columns, part.first_row, part.first_column, part.has_bias});
     }
     plan::ProblemFacts facts;
     facts.max_rows = plan.max_rows;
@@ -146,7 +156,8 @@ uint32_t HandMade::op(uint32_t kind, std::vector<uint32_t> inputs, std::vector<u
     kernel.parts = parts;
     for (uint32_t p = 0; p < parts.size(); ++p)
         kernel.packed_bytes.push_back(provider_->packed_bytes(&kernel.problem->abi(), p));
-    plan.steps.push_back({static_cast<uint32_t>(plan.tree.ops.size()), static_cast<uint32_t>(plan.kernels.size()), op.outputs, vectors});
+    plan.steps.push_back({static_cast<uint32_t>(plan.tree.ops.size()),
+                          static_cast<uint32_t>(plan.kernels.size()), op.outputs, vectors});
     const uint32_t first = op.outputs[0];
     plan.kernels.push_back(std::move(kernel));
     plan.tree.ops.push_back(std::move(op));
@@ -161,7 +172,8 @@ void HandMade::finish() {
     std::ofstream file(file_path(), std::ios::binary);
     uint64_t at = 0;
     for (Pending& each : pending_) {
-        file.write(reinterpret_cast<const char*>(each.bytes.data()), static_cast<std::streamsize>(each.bytes.size()));
+        file.write(reinterpret_cast<const char*>(each.bytes.data()),
+                   static_cast<std::streamsize>(each.bytes.size()));
         each.entry.offset = at;
         at += each.bytes.size();
     }
@@ -187,7 +199,8 @@ void HandMade::overwrite(const std::string& name, uint64_t begin, const std::vec
     const int descriptor = open(file_path().c_str(), O_WRONLY);
     fstat(descriptor, &before);
     const auto offset = static_cast<off_t>(entry(name).offset + begin);
-    if (pwrite(descriptor, bytes.data(), bytes.size(), offset) != static_cast<ssize_t>(bytes.size())) std::abort();
+    if (pwrite(descriptor, bytes.data(), bytes.size(), offset) != static_cast<ssize_t>(bytes.size()))
+        std::abort();
     const timespec times[2] = {before.st_atim, before.st_mtim};
     futimens(descriptor, times);
     close(descriptor);
@@ -197,18 +210,23 @@ namespace {
 
 uint32_t tiny_layer(HandMade& made, uint32_t x, uint32_t layer, uint64_t width) {
     const std::string at = "layers." + std::to_string(layer) + ".";
-    const uint32_t normed = made.op(MORTISE_OP_NORM, {x}, {width}, {}, {made.random_vector(at + "norm1", width)});
+    const uint32_t normed =
+        made.op(MORTISE_OP_NORM, {x}, {width}, {}, {made.random_vector(at + "norm1", width)});
     const uint32_t q = made.random_part(at + "q", width, width), k = made.random_part(at + "k", width, width),
                    v = made.random_part(at + "v", width, width), o = made.random_part(at + "o", width, width);
     const uint32_t qkv = made.op(MORTISE_OP_LINEAR, {normed}, {width, width, width}, {q, k, v});
     model::Attribute index;
     index.key = MORTISE_ATTR_LAYER;
     index.integer = layer;
-    const uint32_t attended = made.op(MORTISE_OP_ATTENTION, {qkv, qkv + 1, qkv + 2}, {width}, {}, {}, {index});
+    const uint32_t attended =
+        made.op(MORTISE_OP_ATTENTION, {qkv, qkv + 1, qkv + 2}, {width}, {}, {}, {index});
     made.plan.caches.push_back({layer, at + "attention", 1, width, width, MORTISE_ENCODING_F32, 32});
-    const uint32_t added = made.op(MORTISE_OP_ADD, {x, made.op(MORTISE_OP_LINEAR, {attended}, {width}, {o})}, {width});
-    const uint32_t again = made.op(MORTISE_OP_NORM, {added}, {width}, {}, {made.random_vector(at + "norm2", width)});
-    const uint32_t mixed = made.op(MORTISE_OP_LINEAR, {again}, {width}, {made.random_part(at + "mix", width, width)});
+    const uint32_t added =
+        made.op(MORTISE_OP_ADD, {x, made.op(MORTISE_OP_LINEAR, {attended}, {width}, {o})}, {width});
+    const uint32_t again =
+        made.op(MORTISE_OP_NORM, {added}, {width}, {}, {made.random_vector(at + "norm2", width)});
+    const uint32_t mixed =
+        made.op(MORTISE_OP_LINEAR, {again}, {width}, {made.random_part(at + "mix", width, width)});
     return made.op(MORTISE_OP_ADD, {added, mixed}, {width});
 }
 
@@ -221,12 +239,12 @@ std::unique_ptr<HandMade> tiny_model(const TinyOptions& options) {
     made->plan.max_length = options.max_length;
     made->plan.cache_block_slots = options.block_slots;
     made->plan.tree.vocabulary = tiny_vocabulary;
-    uint32_t x = made->op(MORTISE_OP_EMBED, {}, {width}, {made->random_part("embed", tiny_vocabulary, width)});
+    uint32_t x =
+        made->op(MORTISE_OP_EMBED, {}, {width}, {made->random_part("embed", tiny_vocabulary, width)});
     for (uint32_t layer = 0; layer < options.layers; ++layer) x = tiny_layer(*made, x, layer, width);
     const uint32_t normed = made->op(MORTISE_OP_NORM, {x}, {width}, {}, {made->random_vector("norm", width)});
-    const uint32_t table = options.equal_tables
-                               ? made->equal_part("head", "embed", tiny_vocabulary, width)
-                               : made->random_part("head", tiny_vocabulary, width);
+    const uint32_t table = options.equal_tables ? made->equal_part("head", "embed", tiny_vocabulary, width)
+                                                : made->random_part("head", tiny_vocabulary, width);
     uint32_t logits = made->op(MORTISE_OP_LINEAR, {normed}, {tiny_vocabulary}, {table});
     model::Linear head;
     head.head = true;

@@ -149,7 +149,8 @@ mortise_status pack(mortise_kernel* kernel, uint32_t part, const mortise_tile* t
     return MORTISE_OK;
 }
 
-mortise_status seal(mortise_kernel* kernel, uint32_t part, const mortise_extras* extras, mortise_address packed) {
+mortise_status seal(mortise_kernel* kernel, uint32_t part, const mortise_extras* extras,
+                    mortise_address packed) {
     if (fails("seal")) return failure;
     const Inside in;
     const mortise_kernel_part& p = *kernel->problem->parts[part];
@@ -236,8 +237,10 @@ void attention(const Row& row) {
     uint32_t s = 0;
     while (batch.first_row[s + 1] <= row.row) ++s;
     const auto slot = [&](const mortise_address& of, int64_t position) {
-        const uint32_t block = batch.block_tables[s * batch.blocks_per_sequence + static_cast<uint32_t>(position) / cache.block_slots];
-        return rows_at(of) + (block * cache.block_slots + static_cast<uint64_t>(position) % cache.block_slots) * width;
+        const uint32_t block = batch.block_tables[s * batch.blocks_per_sequence +
+                                                  static_cast<uint32_t>(position) / cache.block_slots];
+        return rows_at(of) +
+               (block * cache.block_slots + static_cast<uint64_t>(position) % cache.block_slots) * width;
     };
     const int32_t here = batch.positions[row.row];
     std::vector<double> sum(width, 0);

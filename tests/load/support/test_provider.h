@@ -15,10 +15,10 @@ const mortise_kernels_v1* guarded_provider();  // PROT_NONE outside alloc, fill,
 
 // What the provider saw since the last reset(). Counts are over both tables.
 struct Seen {
-    uint64_t allocated = 0;        // bytes that are not freed
-    uint64_t kernels = 0;          // created and not destroyed
+    uint64_t allocated = 0;  // bytes that are not freed
+    uint64_t kernels = 0;    // created and not destroyed
     uint64_t packs = 0, seals = 0;
-    uint64_t dirty_packs = 0;      // packs into bytes that were not all 0xFF
+    uint64_t dirty_packs = 0;  // packs into bytes that were not all 0xFF
     uint64_t packs_after_seal = 0;
     uint64_t unwritten_at_seal = 0;  // rows of parts that were sealed with poison inside
 };

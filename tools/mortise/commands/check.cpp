@@ -1,5 +1,5 @@
-// check: is every byte of the checkpoint where it belongs? Plans, proves, then reads all of it and keeps every
-// promise about contents.
+// check: is every byte of the checkpoint where it belongs? Plans, proves, then reads all of it and keeps
+// every promise about contents.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -21,28 +21,38 @@ class Check : public Command {
         MORTISE_TRY(const load::Receipt receipt, verify(session, *planned));
         if (session.json()) {
             json::Writer w;
-            w.begin_object().key("schema").value("mortise.check/v1").key("checkpoint").value(planned->plan().path).key("verdict").value("clean");
-            w.key("tensors").value(receipt.tensors_read).key("dropped").value(receipt.tensors_dropped).key("bytes").value(receipt.bytes_read);
-            w.key("obligations").value(receipt.obligations_met).key("values").value(receipt.values_checked).end_object();
+            w.begin_object()
+                .entry("schema", "mortise.check/v1")
+                .entry("checkpoint", planned->plan().path)
+                .entry("verdict", "clean");
+            w.entry("tensors", receipt.tensors_read)
+                .entry("dropped", receipt.tensors_dropped)
+                .entry("bytes", receipt.bytes_read);
+            w.entry("obligations", receipt.obligations_met)
+                .entry("values", receipt.values_checked)
+                .end_object();
             line(w.take());
             return 0;
         }
-        line(fmt::format("clean: {} tensors used, {} dropped by rule, {} read, {} obligations met over {} values",
-                         with_commas(receipt.tensors_read), with_commas(receipt.tensors_dropped), human_bytes(receipt.bytes_read),
-                         with_commas(receipt.obligations_met), with_commas(receipt.values_checked)));
+        line(fmt::format(
+            "clean: {} tensors used, {} dropped by rule, {} read, {} obligations met over {} values",
+            with_commas(receipt.tensors_read), with_commas(receipt.tensors_dropped),
+            human_bytes(receipt.bytes_read), with_commas(receipt.obligations_met),
+            with_commas(receipt.values_checked)));
         for (const std::string& note : planned->plan().notes) line("note: " + note);
         return 0;
     }
 };
 
-const Registration registration({.name = "check",
-                                 .summary = "verify the whole checkpoint without running it",
-                                 .examples = "  mortise check models/my-checkpoint\n"
-                                             "  mortise check org/name --json\n"
-                                             "  mortise check models/my-checkpoint --accept-config-key my_key\n",
-                                 .uses = Uses::planning,
-                                 .takes_model = true},
-                                make_command<Check>);
+const Registration registration(
+    {.name = "check",
+     .summary = "verify the whole checkpoint without running it",
+     .examples = "  mortise check models/my-checkpoint\n"
+                 "  mortise check org/name --json\n"
+                 "  mortise check models/my-checkpoint --accept-config-key my_key\n",
+     .uses = Uses::planning,
+     .takes_model = true},
+    make_command<Check>);
 
 }  // namespace
 

@@ -33,27 +33,27 @@ std::vector<std::string> variables() {
 void print_json(Session& session, const Machine& m, const registry::Registry& plugins) {
     Version v = version();
     json::Writer out(2);
-    out.begin_object().key("schema").value("mortise.doctor/v1");
-    out.key("version").value(v.version).key("abi").value(v.abi).key("commit").value(v.commit);
-    out.key("compiler").value(v.compiler).key("build").value(v.build);
-    out.key("system").value(m.system).key("kernel").value(m.kernel).key("cpu").value(m.cpu);
-    out.key("cores").value(m.cores).key("threads").value(int64_t{session.deployment().threads});
+    out.begin_object().entry("schema", "mortise.doctor/v1");
+    out.entry("version", v.version).entry("abi", v.abi).entry("commit", v.commit);
+    out.entry("compiler", v.compiler).entry("build", v.build);
+    out.entry("system", m.system).entry("kernel", m.kernel).entry("cpu", m.cpu);
+    out.entry("cores", m.cores).entry("threads", int64_t{session.deployment().threads});
     out.key("cpu_features").begin_array();
     for (const auto& feature : m.vector_features) out.value(feature);
     out.end_array();
-    out.key("memory_total").value(m.memory_total).key("memory_available").value(m.memory_available);
-    out.key("memory_limit").value(m.memory_limit).key("open_files").value(m.open_files);
+    out.entry("memory_total", m.memory_total).entry("memory_available", m.memory_available);
+    out.entry("memory_limit", m.memory_limit).entry("open_files", m.open_files);
     out.key("environment").begin_array();
     for (const auto& variable : variables()) out.value(variable);
     out.end_array().key("plugin_places").begin_array();
     for (const auto& place : plugins.places()) {
-        out.begin_object().key("path").value(place.path).key("origin").value(place.origin);
-        out.key("used").value(place.used).key("note").value(place.note).end_object();
+        out.begin_object().entry("path", place.path).entry("origin", place.origin);
+        out.entry("used", place.used).entry("note", place.note).end_object();
     }
     out.end_array().key("plugins").begin_array();
     for (const auto& each : plugins.candidates()) {
-        out.begin_object().key("id").value(each.manifest.id).key("version").value(each.manifest.version);
-        out.key("state").value(name(each.state)).end_object();
+        out.begin_object().entry("id", each.manifest.id).entry("version", each.manifest.version);
+        out.entry("state", name(each.state)).end_object();
     }
     out.end_array().end_object();
     line(out.take());

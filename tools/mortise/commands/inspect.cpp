@@ -136,8 +136,8 @@ void print_text(const Report& report, const checkpoint::Checkpoint& checkpoint, 
 void write_sums(json::Writer& out, const char* key, const Sums& sums) {
     out.key(key).begin_object();
     for (const auto& [name, sum] : sums) {
-        out.key(name).begin_object().key("tensors").value(sum.tensors).key("elements").value(sum.elements);
-        out.key("bytes").value(sum.bytes).end_object();
+        out.key(name).begin_object().entry("tensors", sum.tensors).entry("elements", sum.elements);
+        out.entry("bytes", sum.bytes).end_object();
     }
     out.end_object();
 }
@@ -145,24 +145,18 @@ void write_sums(json::Writer& out, const char* key, const Sums& sums) {
 void write_tensors(json::Writer& out, const checkpoint::Catalog& catalog) {
     out.key("tensor_list").begin_array();
     for (const checkpoint::TensorEntry& entry : catalog.tensors()) {
-        out.begin_object()
-            .key("name")
-            .value(entry.name)
-            .key("type")
-            .value(type_of(entry))
-            .key("shape")
-            .begin_array();
+        out.begin_object().entry("name", entry.name).entry("type", type_of(entry)).key("shape").begin_array();
         for (int64_t extent : entry.shape) out.value(extent);
-        out.end_array().key("file").value(catalog.file_name(entry)).key("offset").value(entry.offset);
-        out.key("bytes").value(entry.bytes).end_object();
+        out.end_array().entry("file", catalog.file_name(entry)).entry("offset", entry.offset);
+        out.entry("bytes", entry.bytes).end_object();
     }
     out.end_array();
 }
 
 void print_json(const Report& report, const checkpoint::Checkpoint& checkpoint, bool tensors) {
     json::Writer out(2);
-    out.begin_object().key("schema").value("mortise.inspect/v1").key("checkpoint").value(report.path);
-    out.key("container").value(report.container.empty() ? "safetensors" : report.container);
+    out.begin_object().entry("schema", "mortise.inspect/v1").entry("checkpoint", report.path);
+    out.entry("container", report.container.empty() ? "safetensors" : report.container);
     auto text = [&out](const char* key, const Fact& fact) {
         out.key(key);
         if (fact.text.empty())
@@ -172,18 +166,18 @@ void print_json(const Report& report, const checkpoint::Checkpoint& checkpoint, 
     };
     text("architecture", report.architecture);
     text("quantization", report.quantization);
-    out.key("tensors").value(report.all.tensors).key("elements").value(report.all.elements);
-    out.key("bytes").value(report.all.bytes);
+    out.entry("tensors", report.all.tensors).entry("elements", report.all.elements);
+    out.entry("bytes", report.all.bytes);
     write_sums(out, "types", report.by_type);
     write_sums(out, "endings", report.by_ending);
     out.key("files").begin_array();
     for (const auto& [file, sum] : report.files) {
-        out.begin_object().key("name").value(file).key("tensors").value(sum.tensors);
-        out.key("bytes").value(sum.bytes).end_object();
+        out.begin_object().entry("name", file).entry("tensors", sum.tensors);
+        out.entry("bytes", sum.bytes).end_object();
     }
     out.end_array().key("ignored_files").begin_array();
     for (const auto& ignored : checkpoint.ignored_files) {
-        out.begin_object().key("name").value(ignored.name).key("reason").value(ignored.reason).end_object();
+        out.begin_object().entry("name", ignored.name).entry("reason", ignored.reason).end_object();
     }
     out.end_array();
     if (tensors) write_tensors(out, checkpoint.catalog);

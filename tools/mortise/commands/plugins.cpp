@@ -25,13 +25,13 @@ std::string provided(const registry::Manifest& manifest) {
 }
 
 void write_candidate(json::Writer& out, const registry::Candidate& each) {
-    out.begin_object().key("id").value(each.manifest.id).key("version").value(each.manifest.version);
-    out.key("state").value(name(each.state)).key("reason").value(each.reason);
-    out.key("manifest").value(each.manifest.path).key("library").value(each.manifest.library);
+    out.begin_object().entry("id", each.manifest.id).entry("version", each.manifest.version);
+    out.entry("state", name(each.state)).entry("reason", each.reason);
+    out.entry("manifest", each.manifest.path).entry("library", each.manifest.library);
     out.key("provides").begin_array();
     for (const auto& entry : each.manifest.provides) {
-        out.begin_object().key("interface").value(name(entry.kind)).key("id").value(entry.id);
-        out.key("priority").value(entry.priority).end_object();
+        out.begin_object().entry("interface", name(entry.kind)).entry("id", entry.id);
+        out.entry("priority", entry.priority).end_object();
     }
     out.end_array().end_object();
 }
@@ -42,7 +42,7 @@ int list(const registry::Registry& plugins, bool as_json, bool all) {
     };
     if (as_json) {
         json::Writer out(2);
-        out.begin_object().key("schema").value("mortise.plugins/v1").key("plugins").begin_array();
+        out.begin_object().entry("schema", "mortise.plugins/v1").key("plugins").begin_array();
         for (const auto& each : plugins.candidates()) {
             if (!hidden(each)) write_candidate(out, each);
         }
@@ -173,20 +173,11 @@ void doctor(const registry::Registry& plugins, Problems& problems) {
 void why(const registry::Registry& plugins, bool as_json) {
     if (as_json) {
         json::Writer out(2);
-        out.begin_object().key("schema").value("mortise.decisions/v1").key("decisions").begin_array();
+        out.begin_object().entry("schema", "mortise.decisions/v1").key("decisions").begin_array();
         for (const auto& each : plugins.decisions()) {
-            out.begin_object().key("subject").value(each.subject).key("plugin").value(each.plugin);
-            out.key("entry")
-                .value(each.entry)
-                .key("stage")
-                .value(each.stage)
-                .key("accepted")
-                .value(each.accepted);
-            out.key("score")
-                .value(static_cast<uint64_t>(each.score))
-                .key("reason")
-                .value(each.reason)
-                .end_object();
+            out.begin_object().entry("subject", each.subject).entry("plugin", each.plugin);
+            out.entry("entry", each.entry).entry("stage", each.stage).entry("accepted", each.accepted);
+            out.entry("score", static_cast<uint64_t>(each.score)).entry("reason", each.reason).end_object();
         }
         out.end_array().end_object();
         line(out.take());

@@ -27,7 +27,9 @@ struct Outcome {
 // A scratch folder that goes with the object.
 class Scratch {
   public:
-    Scratch() : path_((std::filesystem::temp_directory_path() / fmt::format("mortise-selftest-{}", ::getpid())).string()) {
+    Scratch()
+        : path_((std::filesystem::temp_directory_path() / fmt::format("mortise-selftest-{}", ::getpid()))
+                    .string()) {
         std::filesystem::create_directories(path_);
     }
     ~Scratch() {
@@ -44,24 +46,31 @@ class Scratch {
 
 // No scheme for it, or one that says itself that this flavour is not its own yet.
 bool not_covered(const Error& error, bool must_fail) {
-    return error.code() == Code::unsupported_scheme || (!must_fail && error.code() == Code::unsupported_variant);
+    return error.code() == Code::unsupported_scheme ||
+           (!must_fail && error.code() == Code::unsupported_variant);
 }
 
 // Decodes the planned module and compares every bit.
 Result<Outcome> compare(const VectorCase& vector, const plan::Planned& planned) {
-    const uint64_t columns = vector.query.columns, weights = vector.query.experts * vector.query.rows * columns;
+    const uint64_t columns = vector.query.columns,
+                   weights = vector.query.experts * vector.query.rows * columns;
     std::vector<float> out(weights);
-    MORTISE_CHECK(load::for_each_source_tile(load::Origin(planned), 0, {}, [&](const mortise_tile& tile) -> Status {
-        quant::decode_tile(tile, out.data() + (tile.expert * vector.query.rows + tile.row) * columns);
-        return {};
-    }));
+    MORTISE_CHECK(
+        load::for_each_source_tile(load::Origin(planned), 0, {}, [&](const mortise_tile& tile) -> Status {
+            quant::decode_tile(tile, out.data() + (tile.expert * vector.query.rows + tile.row) * columns);
+            return {};
+        }));
     if (vector.expected.size() != weights * sizeof(float))
-        return Outcome{true, false, fmt::format("{} weights, expected {}", weights, vector.expected.size() / sizeof(float))};
+        return Outcome{
+            true, false,
+            fmt::format("{} weights, expected {}", weights, vector.expected.size() / sizeof(float))};
     for (uint64_t i = 0; i < weights; ++i) {
         float want;
         std::memcpy(&want, vector.expected.data() + i * sizeof want, sizeof want);
         if (std::memcmp(&want, &out[i], sizeof want) != 0)
-            return Outcome{true, false, fmt::format("weight [{},{}] is {:.9g}, expected {:.9g}", i / columns, i % columns, out[i], want)};
+            return Outcome{true, false,
+                           fmt::format("weight [{},{}] is {:.9g}, expected {:.9g}", i / columns, i % columns,
+                                       out[i], want)};
     }
     return Outcome{true, true, planned.plan().sources[0].spec.describe()};
 }
@@ -70,8 +79,10 @@ Outcome run_case(const VectorCase& vector, registry::Registry& registry, const s
     const bool must_fail = vector.expected.empty();
     const auto failed = [&](const Error& error) {
         if (not_covered(error, must_fail)) return Outcome{false, false, error.first().what};
-        return Outcome{true, must_fail, must_fail ? fmt::format("refused: {} (stated: {})", to_string(error.first()), vector.stated)
-                                                  : to_string(error)};
+        return Outcome{true, must_fail,
+                       must_fail
+                           ? fmt::format("refused: {} (stated: {})", to_string(error.first()), vector.stated)
+                           : to_string(error)};
     };
     auto checkpoint = make_checkpoint(vector, scratch);
     if (!checkpoint) return failed(checkpoint.error());
@@ -100,7 +111,11 @@ class Selftest : public Command {
         for (const VectorCase& vector : vectors) {
             if (vector.id.find(only_) == std::string::npos) continue;
             const Outcome outcome = run_case(vector, *plugins, scratch.file());
-            line(fmt::format("{:12} {}: {}", !outcome.covered ? "not covered" : outcome.passed ? "passed" : "FAILED", vector.id, outcome.detail));
+            line(fmt::format("{:12} {}: {}",
+                             !outcome.covered ? "not covered"
+                             : outcome.passed ? "passed"
+                                              : "FAILED",
+                             vector.id, outcome.detail));
             ++(!outcome.covered ? uncovered : outcome.passed ? passed : failed);
         }
         if (uncovered) line(fmt::format("{} not covered: no installed scheme reads them", uncovered));
@@ -112,13 +127,14 @@ class Selftest : public Command {
     std::string file_, only_;
 };
 
-const Registration registration({.name = "selftest",
-                                 .summary = "hold the installed schemes against test vectors, bit for bit",
-                                 .examples = "  mortise selftest --vectors format_vectors.json\n"
-                                             "  mortise selftest --vectors format_vectors.json --only fp8\n"
-                                             "  mortise selftest --vectors format_vectors.json --plugin-dir my-plugins\n",
-                                 .uses = Uses::nothing},
-                                make_command<Selftest>);
+const Registration registration(
+    {.name = "selftest",
+     .summary = "hold the installed schemes against test vectors, bit for bit",
+     .examples = "  mortise selftest --vectors format_vectors.json\n"
+                 "  mortise selftest --vectors format_vectors.json --only fp8\n"
+                 "  mortise selftest --vectors format_vectors.json --plugin-dir my-plugins\n",
+     .uses = Uses::nothing},
+    make_command<Selftest>);
 
 }  // namespace
 

@@ -18,12 +18,9 @@ Value Interpreter::evaluate(const Expr& expr, const ScopePtr& scope) {
 Value Interpreter::compute(const Expr& expr, const ScopePtr& scope) {
     using Type = Expr::Type;
     switch (expr.type) {
-        case Type::constant:
-            return expr.value;
-        case Type::name:
-            return name(expr, scope);
-        case Type::attribute:
-            return attribute(machine_, evaluate(*expr.kids[0], scope), expr.name);
+        case Type::constant: return expr.value;
+        case Type::name: return name(expr, scope);
+        case Type::attribute: return attribute(machine_, evaluate(*expr.kids[0], scope), expr.name);
         case Type::item: {
             const Value object = evaluate(*expr.kids[0], scope);
             return item(machine_, object, evaluate(*expr.kids[1], scope));
@@ -39,25 +36,18 @@ Value Interpreter::compute(const Expr& expr, const ScopePtr& scope) {
             machine_.at(expr.line);
             return machine_.failed() ? Value() : machine_.call(callee, given);
         }
-        case Type::filter:
-            return filter(expr, evaluate(*expr.kids[0], scope), scope);
-        case Type::test:
-            return test(expr, scope);
-        case Type::negate:
-            return negate(machine_, evaluate(*expr.kids[0], scope));
+        case Type::filter: return filter(expr, evaluate(*expr.kids[0], scope), scope);
+        case Type::test: return test(expr, scope);
+        case Type::negate: return negate(machine_, evaluate(*expr.kids[0], scope));
         case Type::plus: {
             Value value = evaluate(*expr.kids[0], scope);
             return value.is_number() ? value : machine_.fail("bad operand for unary +");
         }
-        case Type::not_:
-            return Value::boolean(!evaluate(*expr.kids[0], scope).truthy());
+        case Type::not_: return Value::boolean(!evaluate(*expr.kids[0], scope).truthy());
         case Type::and_:
-        case Type::or_:
-            return logic(expr, scope);
-        case Type::arithmetic:
-            return chain(expr, scope);
-        case Type::compare:
-            return comparison(expr, scope);
+        case Type::or_: return logic(expr, scope);
+        case Type::arithmetic: return chain(expr, scope);
+        case Type::compare: return comparison(expr, scope);
         case Type::conditional:
             if (evaluate(*expr.kids[1], scope).truthy()) return evaluate(*expr.kids[0], scope);
             return expr.kids[2] ? evaluate(*expr.kids[2], scope)
@@ -65,8 +55,7 @@ Value Interpreter::compute(const Expr& expr, const ScopePtr& scope) {
         case Type::concat:
         case Type::list:
         case Type::tuple:
-        case Type::dict:
-            return literal(expr, scope);
+        case Type::dict: return literal(expr, scope);
     }
     return {};
 }

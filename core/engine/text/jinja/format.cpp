@@ -16,25 +16,14 @@ class JsonWriter {
     void write(const Value& value, int level) {
         if (!machine_.step()) return;
         switch (value.kind()) {
-            case Kind::none:
-                out += "null";
-                return;
-            case Kind::boolean:
-                out += value.whole() ? "true" : "false";
-                return;
-            case Kind::integer:
-                out += std::to_string(value.whole());
-                return;
-            case Kind::real:
-                out += real(value.real());
-                return;
-            case Kind::string:
-                return string(value.text());
+            case Kind::none: out += "null"; return;
+            case Kind::boolean: out += value.whole() ? "true" : "false"; return;
+            case Kind::integer: out += std::to_string(value.whole()); return;
+            case Kind::real: out += real(value.real()); return;
+            case Kind::string: return string(value.text());
             case Kind::list:
-            case Kind::tuple:
-                return list(value, level);
-            case Kind::dict:
-                return dict(value, level);
+            case Kind::tuple: return list(value, level);
+            case Kind::dict: return dict(value, level);
             default:
                 machine_.fail("Object of type " + std::string(python_type(value)) +
                               " is not JSON serializable");

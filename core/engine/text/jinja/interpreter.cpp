@@ -71,26 +71,14 @@ Interpreter::Flow Interpreter::run(const Stmt& stmt, const ScopePtr& scope) {
     machine_.at(stmt.line);
     if (!machine_.step()) return Flow::next;
     switch (stmt.type) {
-        case Stmt::Type::text:
-            write(stmt.text);
-            break;
-        case Stmt::Type::output:
-            write(text_of(machine_, evaluate(*stmt.expression, scope)));
-            break;
-        case Stmt::Type::if_:
-            return run_if(stmt, scope);
-        case Stmt::Type::for_:
-            return run_for(stmt, scope);
+        case Stmt::Type::text: write(stmt.text); break;
+        case Stmt::Type::output: write(text_of(machine_, evaluate(*stmt.expression, scope))); break;
+        case Stmt::Type::if_: return run_if(stmt, scope);
+        case Stmt::Type::for_: return run_for(stmt, scope);
         case Stmt::Type::set:
-        case Stmt::Type::set_block:
-            run_set(stmt, scope);
-            break;
-        case Stmt::Type::macro:
-            scope->set(stmt.text, make_macro(stmt, scope));
-            break;
-        case Stmt::Type::call:
-            run_call(stmt, scope);
-            break;
+        case Stmt::Type::set_block: run_set(stmt, scope); break;
+        case Stmt::Type::macro: scope->set(stmt.text, make_macro(stmt, scope)); break;
+        case Stmt::Type::call: run_call(stmt, scope); break;
         case Stmt::Type::filter: {
             auto inner = std::make_shared<Scope>();
             inner->parent = scope;
@@ -98,15 +86,10 @@ Interpreter::Flow Interpreter::run(const Stmt& stmt, const ScopePtr& scope) {
                           filtered(stmt.filter.get(), machine_.string(capture(stmt.body, inner)), scope)));
             break;
         }
-        case Stmt::Type::with:
-            run_with(stmt, scope);
-            break;
-        case Stmt::Type::body:
-            return run(stmt.body, scope);
-        case Stmt::Type::break_:
-            return Flow::break_;
-        case Stmt::Type::continue_:
-            return Flow::continue_;
+        case Stmt::Type::with: run_with(stmt, scope); break;
+        case Stmt::Type::body: return run(stmt.body, scope);
+        case Stmt::Type::break_: return Flow::break_;
+        case Stmt::Type::continue_: return Flow::continue_;
     }
     return Flow::next;
 }

@@ -88,13 +88,10 @@ List Machine::iterate(const Value& value) {
     if (failed()) return {};
     if (!grow(value.size_hint() * sizeof(Value))) return {};
     switch (value.kind()) {
-        case Kind::undefined:
-            return {};
+        case Kind::undefined: return {};
         case Kind::list:
-        case Kind::tuple:
-            return value.items();
-        case Kind::generator:
-            return value.take_items();
+        case Kind::tuple: return value.items();
+        case Kind::generator: return value.take_items();
         case Kind::dict: {
             List keys;
             for (const auto& [key, item] : value.entries()) keys.push_back(key);
@@ -109,9 +106,7 @@ List Machine::iterate(const Value& value) {
             }
             return characters;
         }
-        default:
-            fail("'" + std::string(python_type(value)) + "' object is not iterable");
-            return {};
+        default: fail("'" + std::string(python_type(value)) + "' object is not iterable"); return {};
     }
 }
 

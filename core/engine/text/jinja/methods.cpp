@@ -332,18 +332,12 @@ Method search(const Entry (&table)[size], std::string_view name) {
 
 Method find_method(const Value& self, std::string_view name) {
     switch (self.kind()) {
-        case Kind::string:
-            return search(string_methods, name);
-        case Kind::dict:
-            return search(dict_methods, name);
-        case Kind::list:
-            return search(list_methods, name);
-        case Kind::tuple:
-            return search(tuple_methods, name);
-        case Kind::object:
-            return self.as<Loop>() ? search(loop_methods, name) : nullptr;
-        default:
-            return nullptr;
+        case Kind::string: return search(string_methods, name);
+        case Kind::dict: return search(dict_methods, name);
+        case Kind::list: return search(list_methods, name);
+        case Kind::tuple: return search(tuple_methods, name);
+        case Kind::object: return self.as<Loop>() ? search(loop_methods, name) : nullptr;
+        default: return nullptr;
     }
 }
 

@@ -79,12 +79,9 @@ Value Value::object(std::shared_ptr<Object> object) {
 
 Value Value::from_json(const json::Node& node) {
     switch (node.kind()) {
-        case json::Kind::null:
-            return none();
-        case json::Kind::boolean:
-            return boolean(node.text() == "true");
-        case json::Kind::string:
-            return string(node.text());
+        case json::Kind::null: return none();
+        case json::Kind::boolean: return boolean(node.text() == "true");
+        case json::Kind::string: return string(node.text());
         case json::Kind::integer:
         case json::Kind::real: {
             const auto& text = node.text();
@@ -101,8 +98,7 @@ Value Value::from_json(const json::Node& node) {
             for (const auto& item : node.items()) items.push_back(from_json(*item));
             return list(std::move(items));
         }
-        case json::Kind::object:
-            break;
+        case json::Kind::object: break;
     }
     // The parser refused duplicate keys, so no search for them is needed.
     auto data = std::make_shared<Container>();
@@ -138,23 +134,16 @@ const Value* Value::find(std::string_view key) const {
 bool Value::truthy() const {
     switch (kind_) {
         case Kind::undefined:
-        case Kind::none:
-            return false;
+        case Kind::none: return false;
         case Kind::boolean:
-        case Kind::integer:
-            return number_ != 0;
-        case Kind::real:
-            return real_ != 0;
-        case Kind::string:
-            return !text().empty();
+        case Kind::integer: return number_ != 0;
+        case Kind::real: return real_ != 0;
+        case Kind::string: return !text().empty();
         case Kind::list:
-        case Kind::tuple:
-            return !items().empty();
-        case Kind::dict:
-            return !entries().empty();
+        case Kind::tuple: return !items().empty();
+        case Kind::dict: return !entries().empty();
         case Kind::generator:
-        case Kind::object:
-            return true;
+        case Kind::object: return true;
     }
     return false;
 }
@@ -166,16 +155,12 @@ int Value::depth() const {
 
 size_t Value::size_hint() const {
     switch (kind_) {
-        case Kind::string:
-            return text().size();
+        case Kind::string: return text().size();
         case Kind::list:
         case Kind::tuple:
-        case Kind::generator:
-            return items().size();
-        case Kind::dict:
-            return entries().size();
-        default:
-            return 1;
+        case Kind::generator: return items().size();
+        case Kind::dict: return entries().size();
+        default: return 1;
     }
 }
 
@@ -190,48 +175,33 @@ bool operator==(const Value& a, const Value& b) {
     if (a.kind_ != b.kind_) return false;
     switch (a.kind_) {
         case Kind::undefined:
-        case Kind::none:
-            return true;
-        case Kind::string:
-            return a.text() == b.text();
+        case Kind::none: return true;
+        case Kind::string: return a.text() == b.text();
         case Kind::list:
-        case Kind::tuple:
-            return a.items() == b.items();
+        case Kind::tuple: return a.items() == b.items();
         case Kind::dict:
             return a.entries().size() == b.entries().size() &&
                    std::all_of(a.entries().begin(), a.entries().end(), [&](const auto& entry) {
                        const Value* other = b.find(entry.first);
                        return other && *other == entry.second;
                    });
-        default:
-            return a.data_ == b.data_;
+        default: return a.data_ == b.data_;
     }
 }
 
 std::string_view python_type(const Value& value) {
     switch (value.kind()) {
-        case Kind::undefined:
-            return "Undefined";
-        case Kind::none:
-            return "NoneType";
-        case Kind::boolean:
-            return "bool";
-        case Kind::integer:
-            return "int";
-        case Kind::real:
-            return "float";
-        case Kind::string:
-            return "str";
-        case Kind::list:
-            return "list";
-        case Kind::tuple:
-            return "tuple";
-        case Kind::dict:
-            return "dict";
-        case Kind::generator:
-            return "generator";
-        case Kind::object:
-            return value.as<Object>()->type_name();
+        case Kind::undefined: return "Undefined";
+        case Kind::none: return "NoneType";
+        case Kind::boolean: return "bool";
+        case Kind::integer: return "int";
+        case Kind::real: return "float";
+        case Kind::string: return "str";
+        case Kind::list: return "list";
+        case Kind::tuple: return "tuple";
+        case Kind::dict: return "dict";
+        case Kind::generator: return "generator";
+        case Kind::object: return value.as<Object>()->type_name();
     }
     return "object";
 }
@@ -291,33 +261,25 @@ std::string sequence_repr(const Value& value) {
 
 std::string to_repr(const Value& value) {
     switch (value.kind()) {
-        case Kind::undefined:
-            return "Undefined";
-        case Kind::none:
-            return "None";
-        case Kind::boolean:
-            return value.whole() ? "True" : "False";
-        case Kind::integer:
-            return std::to_string(value.whole());
-        case Kind::real:
-            return real_repr(value.real());
+        case Kind::undefined: return "Undefined";
+        case Kind::none: return "None";
+        case Kind::boolean: return value.whole() ? "True" : "False";
+        case Kind::integer: return std::to_string(value.whole());
+        case Kind::real: return real_repr(value.real());
         case Kind::string: {
             const auto text = string_repr(value.text());
             return value.is_safe() ? "Markup(" + text + ")" : text;
         }
         case Kind::list:
-        case Kind::tuple:
-            return sequence_repr(value);
+        case Kind::tuple: return sequence_repr(value);
         case Kind::dict: {
             std::string out = "{";
             for (const auto& [key, item] : value.entries())
                 (out += out.size() > 1 ? ", " : "").append(to_repr(key)).append(": ").append(to_repr(item));
             return out += "}";
         }
-        case Kind::generator:
-            return "<generator object>";
-        case Kind::object:
-            return "<" + std::string(value.as<Object>()->type_name()) + ">";
+        case Kind::generator: return "<generator object>";
+        case Kind::object: return "<" + std::string(value.as<Object>()->type_name()) + ">";
     }
     return "";
 }

@@ -24,7 +24,8 @@ inline void alias_numbered_blocks(Builder& b, std::string_view space, const RowM
     b.alias(space, "model.layers.{i}.mlp.down_proj", "blk.{i}.ffn_down");
     b.alias(space, "model.layers.{i}.input_layernorm", "blk.{i}.attn_norm");
     b.alias(space, "model.layers.{i}.post_attention_layernorm", "blk.{i}.ffn_norm");
-    b.drop(MORTISE_PATTERN_EXACT, "rope_freqs.weight", "rotary_cache", "the container puts its values into the config");
+    b.drop(MORTISE_PATTERN_EXACT, "rope_freqs.weight", "rotary_cache",
+           "the container puts its values into the config");
 }
 
 }  // namespace mortise::sdk

@@ -15,9 +15,9 @@ using Value = uint32_t;   // of the graph
 using Weight = uint32_t;  // linear, embedding or vector
 
 struct Part {
-    std::string name;      // canonical, without ".weight"
+    std::string name;  // canonical, without ".weight"
     uint64_t rows = 0;
-    uint64_t units = 0;    // heads, where the rows must not be cut inside one
+    uint64_t units = 0;  // heads, where the rows must not be cut inside one
     bool bias = false;
 };
 
@@ -85,7 +85,8 @@ class Builder {
         std::vector<mortise_fusion> fusions;
         for (size_t f = 0; f < options.fusions.size(); ++f) {
             maps[f] = row_maps(options.fusions[f], parts);
-            fusions.push_back({str(options.fusions[f].name), rows, maps[f].data(), options.fusions[f].transposed, 0});
+            fusions.push_back(
+                {str(options.fusions[f].name), rows, maps[f].data(), options.fusions[f].transposed, 0});
         }
         auto c = make<mortise_linear>();
         c.n_parts = static_cast<uint32_t>(c_parts.size());
@@ -109,7 +110,8 @@ class Builder {
     }
 
     // `name` is the full tensor name.
-    Weight vector(std::string_view name, uint64_t columns, uint32_t partition = MORTISE_PARTITION_REPLICATED, uint64_t units = 0) {
+    Weight vector(std::string_view name, uint64_t columns, uint32_t partition = MORTISE_PARTITION_REPLICATED,
+                  uint64_t units = 0) {
         auto c = make<mortise_vector>();
         c.name = str(name);
         c.rows = 1;
@@ -119,8 +121,9 @@ class Builder {
         return checked(api_->vector(builder_, &c));
     }
 
-    std::vector<Value> op(uint32_t kind, std::string_view name, const std::vector<Value>& inputs, const std::vector<Weight>& weights,
-                          const Attributes& attributes = {}, uint32_t outputs = 1) {
+    std::vector<Value> op(uint32_t kind, std::string_view name, const std::vector<Value>& inputs,
+                          const std::vector<Weight>& weights, const Attributes& attributes = {},
+                          uint32_t outputs = 1) {
         auto c = make<mortise_op>();
         c.kind = kind;
         c.n_attrs = static_cast<uint32_t>(attributes.list().size());
@@ -135,21 +138,26 @@ class Builder {
         check(api_->op(builder_, &c, values.data()));
         return values;
     }
-    Value op1(uint32_t kind, std::string_view name, const std::vector<Value>& inputs, const std::vector<Weight>& weights = {},
-              const Attributes& attributes = {}) {
+    Value op1(uint32_t kind, std::string_view name, const std::vector<Value>& inputs,
+              const std::vector<Weight>& weights = {}, const Attributes& attributes = {}) {
         return op(kind, name, inputs, weights, attributes)[0];
     }
 
     Value add(Value a, Value b) { return op1(MORTISE_OP_ADD, "", {a, b}); }
-    Value scale(Value x, double factor) { return op1(MORTISE_OP_SCALE, "", {x}, {}, Attributes().set(MORTISE_ATTR_FACTOR, factor)); }
+    Value scale(Value x, double factor) {
+        return op1(MORTISE_OP_SCALE, "", {x}, {}, Attributes().set(MORTISE_ATTR_FACTOR, factor));
+    }
 
     void logits(Value value) { api_->logits(builder_, value); }
     void tie(Weight head, Weight embedding, bool tied) { api_->tie(builder_, head, embedding, tied); }
-    void root(std::string_view canonical, std::string_view theirs) { api_->root(builder_, str(canonical), str(theirs)); }
+    void root(std::string_view canonical, std::string_view theirs) {
+        api_->root(builder_, str(canonical), str(theirs));
+    }
     void drop(uint32_t kind, std::string_view pattern, std::string_view rule, std::string_view reason) {
         api_->drop(builder_, kind, str(pattern), str(rule), str(reason));
     }
-    void alias(std::string_view name_space, std::string_view canonical, std::string_view theirs, const RowMap* rows = nullptr) {
+    void alias(std::string_view name_space, std::string_view canonical, std::string_view theirs,
+               const RowMap* rows = nullptr) {
         auto c = make<mortise_alias>();
         c.name_space = str(name_space);
         c.canonical = str(canonical);
@@ -158,7 +166,9 @@ class Builder {
         c.rows = rows ? &map : nullptr;
         api_->alias(builder_, &c);
     }
-    void limits(uint64_t vocabulary, uint64_t max_positions, uint32_t dtype) { api_->limits(builder_, vocabulary, max_positions, dtype); }
+    void limits(uint64_t vocabulary, uint64_t max_positions, uint32_t dtype) {
+        api_->limits(builder_, vocabulary, max_positions, dtype);
+    }
 
   private:
     static Weight checked(uint32_t id) {

@@ -55,15 +55,11 @@ struct CacheRow {
 
     uint64_t bytes() const {
         switch (encoding) {
-            case MORTISE_ENCODING_F32:
-                return width * 4;
+            case MORTISE_ENCODING_F32: return width * 4;
             case MORTISE_ENCODING_BF16:
-            case MORTISE_ENCODING_F16:
-                return width * 2;
-            case MORTISE_ENCODING_E2M1:
-                return width / 2 + width / 16;
-            default:
-                return width;
+            case MORTISE_ENCODING_F16: return width * 2;
+            case MORTISE_ENCODING_E2M1: return width / 2 + width / 16;
+            default: return width;
         }
     }
     void write(const float* x, uint8_t* row) const {
@@ -71,23 +67,12 @@ struct CacheRow {
         for (uint64_t i = 0; i < width; i++) {
             const float moved = bias ? x[i] - bias[i] : x[i];
             switch (encoding) {
-                case MORTISE_ENCODING_F32:
-                    put(row, i, moved);
-                    break;
-                case MORTISE_ENCODING_BF16:
-                    put(row, i, to_bf16(moved));
-                    break;
-                case MORTISE_ENCODING_F16:
-                    put(row, i, to_f16(moved));
-                    break;
-                case MORTISE_ENCODING_E4M3:
-                    row[i] = to_small(small_e4m3, moved / scale);
-                    break;
-                case MORTISE_ENCODING_E5M2:
-                    row[i] = to_small(small_e5m2, moved / scale);
-                    break;
-                default:
-                    row[i] = to_int8(moved / scale + zero);
+                case MORTISE_ENCODING_F32: put(row, i, moved); break;
+                case MORTISE_ENCODING_BF16: put(row, i, to_bf16(moved)); break;
+                case MORTISE_ENCODING_F16: put(row, i, to_f16(moved)); break;
+                case MORTISE_ENCODING_E4M3: row[i] = to_small(small_e4m3, moved / scale); break;
+                case MORTISE_ENCODING_E5M2: row[i] = to_small(small_e5m2, moved / scale); break;
+                default: row[i] = to_int8(moved / scale + zero);
             }
         }
     }
@@ -95,23 +80,12 @@ struct CacheRow {
         if (encoding == MORTISE_ENCODING_E2M1) return read_blocks(row, out);
         for (uint64_t i = 0; i < width; i++) {
             switch (encoding) {
-                case MORTISE_ENCODING_F32:
-                    out[i] = get<float>(row, i);
-                    break;
-                case MORTISE_ENCODING_BF16:
-                    out[i] = from_bf16(get<uint16_t>(row, i));
-                    break;
-                case MORTISE_ENCODING_F16:
-                    out[i] = from_f16(get<uint16_t>(row, i));
-                    break;
-                case MORTISE_ENCODING_E4M3:
-                    out[i] = from_small(small_e4m3, row[i]) * scale;
-                    break;
-                case MORTISE_ENCODING_E5M2:
-                    out[i] = from_small(small_e5m2, row[i]) * scale;
-                    break;
-                default:
-                    out[i] = (static_cast<float>(static_cast<int8_t>(row[i])) - zero) * scale;
+                case MORTISE_ENCODING_F32: out[i] = get<float>(row, i); break;
+                case MORTISE_ENCODING_BF16: out[i] = from_bf16(get<uint16_t>(row, i)); break;
+                case MORTISE_ENCODING_F16: out[i] = from_f16(get<uint16_t>(row, i)); break;
+                case MORTISE_ENCODING_E4M3: out[i] = from_small(small_e4m3, row[i]) * scale; break;
+                case MORTISE_ENCODING_E5M2: out[i] = from_small(small_e5m2, row[i]) * scale; break;
+                default: out[i] = (static_cast<float>(static_cast<int8_t>(row[i])) - zero) * scale;
             }
             if (bias) out[i] += bias[i];
         }
@@ -189,12 +163,9 @@ inline bool cache_rows_known(uint32_t encoding, uint64_t head_dim, uint64_t v_he
         case MORTISE_ENCODING_F16:
         case MORTISE_ENCODING_E4M3:
         case MORTISE_ENCODING_E5M2:
-        case MORTISE_ENCODING_TWOS:
-            return true;
-        case MORTISE_ENCODING_E2M1:
-            return head_dim % 16 == 0 && v_head_dim % 16 == 0;
-        default:
-            return false;
+        case MORTISE_ENCODING_TWOS: return true;
+        case MORTISE_ENCODING_E2M1: return head_dim % 16 == 0 && v_head_dim % 16 == 0;
+        default: return false;
     }
 }
 

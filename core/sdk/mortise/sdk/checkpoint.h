@@ -28,29 +28,22 @@ struct Tensor {
 // Effect: bits of one stored element; 0 for an unknown dtype.
 constexpr uint32_t bits_of(uint32_t dtype) {
     switch (dtype) {
-        case MORTISE_DTYPE_F4_E2M1:
-            return 4;
+        case MORTISE_DTYPE_F4_E2M1: return 4;
         case MORTISE_DTYPE_F6_E2M3:
-        case MORTISE_DTYPE_F6_E3M2:
-            return 6;
+        case MORTISE_DTYPE_F6_E3M2: return 6;
         case MORTISE_DTYPE_U16:
         case MORTISE_DTYPE_I16:
         case MORTISE_DTYPE_F16:
-        case MORTISE_DTYPE_BF16:
-            return 16;
+        case MORTISE_DTYPE_BF16: return 16;
         case MORTISE_DTYPE_U32:
         case MORTISE_DTYPE_I32:
-        case MORTISE_DTYPE_F32:
-            return 32;
+        case MORTISE_DTYPE_F32: return 32;
         case MORTISE_DTYPE_U64:
         case MORTISE_DTYPE_I64:
         case MORTISE_DTYPE_F64:
-        case MORTISE_DTYPE_C64:
-            return 64;
-        case MORTISE_DTYPE_NONE:
-            return 0;
-        default:
-            return 8;
+        case MORTISE_DTYPE_C64: return 64;
+        case MORTISE_DTYPE_NONE: return 0;
+        default: return 8;
     }
 }
 

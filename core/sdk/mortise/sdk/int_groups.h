@@ -1,6 +1,6 @@
 // Unsigned integers in groups along the columns, packed in 32-bit words, with a scale and a zero point per
-// row and group stored as [group][row]: the arithmetic of the files with "qweight", "qzeros" and "scales". Two
-// packings of AutoAWQ's kernels for single tokens pad the groups to what a kernel loads at once.
+// row and group stored as [group][row]: the arithmetic of the files with "qweight", "qzeros" and "scales".
+// Two packings of AutoAWQ's kernels for single tokens pad the groups to what a kernel loads at once.
 //
 // Pure functions over values, but for column_map(), which may read a small tensor. One thread.
 #pragma once
@@ -13,8 +13,8 @@ namespace mortise::sdk {
 
 struct IntGroups {
     enum class Packing : uint8_t {
-        columns,         // a dense stream along the columns; zero points: along the rows
-        column_planes,   // the same in bit planes of 32 fields
+        columns,          // a dense stream along the columns; zero points: along the rows
+        column_planes,    // the same in bit planes of 32 fields
         rows_even_first,  // 4 bits along the rows, even rows first; zero points alike
         padded,           // 4 bits along the columns; zero points along the groups; scales [row][group]
         interleaved       // 4 bits, 4 rows x 64 columns in 64 words of 16 bits; zero points as float addends
@@ -28,7 +28,8 @@ struct IntGroups {
         false;  // zero points are stored less one, subtracted from whole words where fields fill them
 
     uint64_t groups() const { return (columns + group - 1) / group; }
-    // Words of 8 groups per row where groups are padded: a multiple of 1, 2 or 4, the more the smaller the group.
+    // Words of 8 groups per row where groups are padded: a multiple of 1, 2 or 4, the more the smaller the
+    // group.
     uint64_t padded_words() const {
         const uint64_t multiple = group >= 128 ? 1 : group == 64 ? 2 : 4, used = (columns / group + 7) / 8;
         return (used + multiple - 1) / multiple * multiple;
@@ -52,12 +53,10 @@ inline mortise_shape packed_codes(const IntGroups& form) {
 }
 inline mortise_layout packed_layout(const IntGroups& form, bool codes) {
     switch (form.packing) {
-        case IntGroups::Packing::rows_even_first:
-            return row_words_even_first(form.rows);
+        case IntGroups::Packing::rows_even_first: return row_words_even_first(form.rows);
         case IntGroups::Packing::column_planes:
             return codes ? column_planes(form.bits, form.rows) : row_planes(form.bits, form.rows);
-        default:
-            return codes ? column_words(form.bits, form.rows) : row_words(form.bits, form.rows);
+        default: return codes ? column_words(form.bits, form.rows) : row_words(form.bits, form.rows);
     }
 }
 inline void add_zeros(Spec& spec, const IntGroups& form, const std::string& tensor) {
@@ -88,8 +87,8 @@ inline Spec padded_groups(const IntGroups& form, const std::string& codes, const
     mortise_field& scale = spec.level(MORTISE_ROLE_SCALE, scales, 1, form.group, float_dtypes,
                                       {shape_of({form.rows, words * 8})});
     scale.bits = scale_bits;
-    scale.layout = one_plane(scale_bits, {by_row(static_cast<int64_t>(words * 8 * scale_bits)),
-                                          by_column(scale_bits), by_bit()});
+    scale.layout = one_plane(
+        scale_bits, {by_row(static_cast<int64_t>(words * 8 * scale_bits)), by_column(scale_bits), by_bit()});
     scale.flags = MORTISE_FIELD_FINITE;
     mortise_field& zero = spec.offsets(MORTISE_ROLE_ZERO_POINT, zeros, 1, form.group, {MORTISE_DTYPE_I32},
                                        {shape_of({form.rows, words})});
@@ -107,13 +106,12 @@ inline Spec interleaved_groups(const IntGroups& form, const std::string& codes, 
     Spec spec(1, form.rows, form.columns);
     spec.codes(codes, MORTISE_ENCODING_UNSIGNED, 4, {MORTISE_DTYPE_I16},
                {shape_of({form.rows / 4, form.columns})})
-        .layout = one_plane(4, {by_column(16, 1, 2), by_column(32, 2, 4), by_column(4, 8, 4),
-                                by_column(128, 32, 2), by_column(1024, 64), by_row(256, 1, 4),
-                                by_row(line, 4), by_bit()});
+        .layout =
+        one_plane(4, {by_column(16, 1, 2), by_column(32, 2, 4), by_column(4, 8, 4), by_column(128, 32, 2),
+                      by_column(1024, 64), by_row(256, 1, 4), by_row(line, 4), by_bit()});
     const mortise_shape padded = shape_of({form.padded_words() * 8, form.rows});
     mortise_field& scale = spec.level(MORTISE_ROLE_SCALE, scales, 1, form.group, float_dtypes, {padded});
-    mortise_field& addend =
-        spec.offsets(MORTISE_ROLE_ADDEND, addends, 1, form.group, float_dtypes, {padded});
+    mortise_field& addend = spec.offsets(MORTISE_ROLE_ADDEND, addends, 1, form.group, float_dtypes, {padded});
     for (mortise_field* field : {&scale, &addend}) {
         field->bits = scale_bits;
         field->layout = column_major(scale_bits, form.rows);

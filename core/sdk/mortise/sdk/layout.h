@@ -57,15 +57,18 @@ inline mortise_layout column_words(uint32_t bits, uint64_t rows) {
 }
 // Effect: the same along the rows, stored as [column][rows * bits / 32].
 inline mortise_layout row_words(uint32_t bits, uint64_t rows) {
-    return one_plane(bits, {term(MORTISE_SOURCE_ROW_STREAM, 1, 0, 1), by_column(static_cast<int64_t>(rows * bits))});
+    return one_plane(
+        bits, {term(MORTISE_SOURCE_ROW_STREAM, 1, 0, 1), by_column(static_cast<int64_t>(rows * bits))});
 }
 
 namespace detail {
 
-// 32 fields take `bits` words: one plane for each power of two in `bits`, the widest plane holds the low bits,
-// a plane of width w packs 32 / w fields per word. `word` and `block` are the strides, in bits, from one word
-// of a block to the next and from one block to the next; `other` goes along the axis that is not packed.
-inline mortise_layout planes_of_32(uint32_t bits, uint32_t source, int64_t word, int64_t block, const mortise_term& other) {
+// 32 fields take `bits` words: one plane for each power of two in `bits`, the widest plane holds the low
+// bits, a plane of width w packs 32 / w fields per word. `word` and `block` are the strides, in bits, from
+// one word of a block to the next and from one block to the next; `other` goes along the axis that is not
+// packed.
+inline mortise_layout planes_of_32(uint32_t bits, uint32_t source, int64_t word, int64_t block,
+                                   const mortise_term& other) {
     mortise_layout layout{};
     int64_t first_word = 0;
     for (uint32_t width = 8; width > 0; width /= 2) {
@@ -91,7 +94,8 @@ inline mortise_layout column_planes(uint32_t bits, uint64_t rows) {
     return detail::planes_of_32(bits, MORTISE_SOURCE_COLUMN, word, word * bits, by_row(32));
 }
 inline mortise_layout row_planes(uint32_t bits, uint64_t rows) {
-    return detail::planes_of_32(bits, MORTISE_SOURCE_ROW, 32, int64_t{32} * bits, by_column(static_cast<int64_t>(rows * bits)));
+    return detail::planes_of_32(bits, MORTISE_SOURCE_ROW, 32, int64_t{32} * bits,
+                                by_column(static_cast<int64_t>(rows * bits)));
 }
 
 }  // namespace mortise::sdk

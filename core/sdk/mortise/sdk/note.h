@@ -43,7 +43,8 @@ constexpr Note make_note(const char (&id)[id_size], const char (&version)[versio
 
 // Emits the note. Once per plugin, at namespace scope. MORTISE_PLUGIN_ID and MORTISE_PLUGIN_VERSION come from
 // mortise_add_plugin(), which reads them in the manifest.
-#define MORTISE_EMIT_NOTE(ID, VERSION)                                                                   \
-    __attribute__((visibility("hidden"))) extern const ::mortise::sdk::Note mortise_plugin_note;          \
-    __attribute__((section(".note.mortise"), used, aligned(4))) constinit const ::mortise::sdk::Note      \
-        mortise_plugin_note = ::mortise::sdk::make_note(ID, VERSION, MORTISE_PLUGIN_ABI_MINOR)
+#define MORTISE_EMIT_NOTE(ID, VERSION)                                                           \
+    __attribute__((visibility("hidden"))) extern const ::mortise::sdk::Note mortise_plugin_note; \
+    __attribute__((section(".note.mortise"), used,                                               \
+                   aligned(4))) constinit const ::mortise::sdk::Note mortise_plugin_note =       \
+        ::mortise::sdk::make_note(ID, VERSION, MORTISE_PLUGIN_ABI_MINOR)

@@ -32,8 +32,8 @@ inline double real_attr(const mortise_problem& problem, uint32_t key, double abs
 
 // NORM: y = (weight_offset + w) * x / sqrt(mean(x^2) + eps) + b, or with mean removed for the layer norm.
 struct NormOp {
-    uint32_t style;        // MORTISE_STYLE_RMS | LAYER
-    uint64_t total, width; // whole row; length of one normalized block
+    uint32_t style;         // MORTISE_STYLE_RMS | LAYER
+    uint64_t total, width;  // whole row; length of one normalized block
     double eps, weight_offset;
 };
 
@@ -51,14 +51,14 @@ inline NormOp norm_op(const mortise_problem& problem) {
 // ROPE: pairs (u, v) of the first `rotary` entries of each head become
 // (u cos a - v sin a, v cos a + u sin a) with a = position * frequency, cos and sin times amplitude.
 struct RopeOp {
-    uint32_t style;      // MORTISE_STYLE_HALF: (i, i + rotary / 2), INTERLEAVED: (2i, 2i + 1)
-    uint32_t pairs;      // rotary / 2
+    uint32_t style;  // MORTISE_STYLE_HALF: (i, i + rotary / 2), INTERLEAVED: (2i, 2i + 1)
+    uint32_t pairs;  // rotary / 2
     uint64_t heads, head_dim;
     double amplitude;
-    const float* frequencies;      // [pairs]
-    const float* long_frequencies; // [pairs] or null: in force when the length exceeds long_from
+    const float* frequencies;       // [pairs]
+    const float* long_frequencies;  // [pairs] or null: in force when the length exceeds long_from
     uint64_t long_from;
-    double base, factor;           // base > 0: grows with length beyond max_positions
+    double base, factor;  // base > 0: grows with length beyond max_positions
     uint64_t max_positions;
 };
 
@@ -90,7 +90,8 @@ inline float rope_frequency(const RopeOp& op, uint32_t i, uint64_t length) {
     return static_cast<float>(std::pow(base, -2.0 * i / r));
 }
 
-// Effect: cosine and sine of pair `i` at `position`. The angle is one f32 product, as the producers compute it.
+// Effect: cosine and sine of pair `i` at `position`. The angle is one f32 product, as the producers compute
+// it.
 inline void rope_turn(const RopeOp& op, uint32_t i, int32_t position, uint64_t length, float* cosine,
                       float* sine) {
     const float angle = static_cast<float>(position) * rope_frequency(op, i, length);
@@ -160,7 +161,8 @@ inline double activate_pair(const ActOp& op, double gate, double up) {
     return (up + 1) * gate / (1 + std::exp(-1.702 * gate));
 }
 
-// MOE: parts are gate, up and down banks; y = sum over the chosen experts e of weight_e * down_e(act(gate_e(x), up_e(x))).
+// MOE: parts are gate, up and down banks; y = sum over the chosen experts e of weight_e *
+// down_e(act(gate_e(x), up_e(x))).
 struct MoeOp {
     uint64_t experts, top_k;  // of the layer
     uint64_t members;         // experts that this bank holds
@@ -191,14 +193,17 @@ inline uint32_t member_of(const MoeOp& op, uint32_t expert) {
     uint64_t low = 0, high = op.members;
     while (low < high) {
         const uint64_t middle = (low + high) / 2;
-        if (op.numbers[middle] < expert) low = middle + 1;
-        else high = middle;
+        if (op.numbers[middle] < expert)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low < op.members && op.numbers[low] == expert ? static_cast<uint32_t>(low) : no_member;
 }
 
 // Effect: what belongs to one expert of a bank.
-inline mortise_extras extras_of(const mortise_extras& bank, const mortise_kernel_part& part, uint64_t expert) {
+inline mortise_extras extras_of(const mortise_extras& bank, const mortise_kernel_part& part,
+                                uint64_t expert) {
     mortise_extras one = bank;
     const auto skip = [&](const float*& array, uint64_t size) {
         if (array) array += expert * size;
@@ -256,8 +261,8 @@ inline bool prepares_input(const mortise_spec& spec, uint32_t activations) {
 
 // Effect: true iff both quantize inputs by one rule; scales that are stored are not compared.
 inline bool same_activation(const mortise_spec& a, const mortise_spec& b) {
-    return std::memcmp(&a.activation, &b.activation, sizeof a.activation) == 0 && a.activation_ties == b.activation_ties &&
-           a.activation_amax_ceiling == b.activation_amax_ceiling;
+    return std::memcmp(&a.activation, &b.activation, sizeof a.activation) == 0 &&
+           a.activation_ties == b.activation_ties && a.activation_amax_ceiling == b.activation_amax_ceiling;
 }
 
 // Effect: true iff one scale is taken from all rows of the input at once, so rows cannot be prepared apart.
@@ -270,17 +275,23 @@ inline bool prepares_rows_together(const mortise_spec& spec, uint32_t activation
 inline const char* why_not_moe(const mortise_problem& problem) {
     if (problem.n_parts != 3 || problem.n_inputs != 2) return "needs one gate, one up and one down bank";
     const MoeOp op = moe_op(problem);
-    if (op.top_k == 0 || op.top_k > op.experts || op.top_k > most_chosen) return "experts chosen outside 1 to 64";
-    if (op.routing < MORTISE_ROUTING_SOFTMAX_TOPK || op.routing > MORTISE_ROUTING_TOPK_SOFTMAX) return "unknown routing";
+    if (op.top_k == 0 || op.top_k > op.experts || op.top_k > most_chosen)
+        return "experts chosen outside 1 to 64";
+    if (op.routing < MORTISE_ROUTING_SOFTMAX_TOPK || op.routing > MORTISE_ROUTING_TOPK_SOFTMAX)
+        return "unknown routing";
     if (!act_known(op.act.style)) return "unknown activation style";
-    if (op.members > op.experts || (!op.numbers && op.members != op.experts)) return "a bank of other experts than the router's";
+    if (op.members > op.experts || (!op.numbers && op.members != op.experts))
+        return "a bank of other experts than the router's";
     const uint64_t width = problem.input_widths[0], inner = problem.parts[0]->rows;
     for (uint32_t i = 0; i < problem.n_parts; i++) {
         const mortise_kernel_part& part = *problem.parts[i];
         const bool last = i == 2;
-        if (part.experts != op.members || part.rows != (last ? width : inner) || part.columns != (last ? inner : width)) return "banks do not fit";
+        if (part.experts != op.members || part.rows != (last ? width : inner) ||
+            part.columns != (last ? inner : width))
+            return "banks do not fit";
         if (find_field(*part.spec, MORTISE_ROLE_LOW_RANK_A)) return "low-rank terms of experts";
-        if (prepares_rows_together(*part.spec, problem.activations)) return "one input scale for all rows of an expert";
+        if (prepares_rows_together(*part.spec, problem.activations))
+            return "one input scale for all rows of an expert";
     }
     return nullptr;
 }

@@ -1,6 +1,7 @@
 // The one macro that makes a library a plugin: the exported function, the note and the entries.
 //
-//   MORTISE_PLUGIN("org.acme.fp5", "1.2.0", scheme_entry<Fp5>("fp5"), architecture_entry<build>("acme", {...}, {...}))
+//   MORTISE_PLUGIN("org.acme.fp5", "1.2.0", scheme_entry<Fp5>("fp5"), architecture_entry<build>("acme",
+//   {...}, {...}))
 //
 // Id and version must equal the manifest's. Entries live in static storage.
 #pragma once
@@ -29,7 +30,8 @@ inline mortise_entry entry_of(uint32_t kind, const char* id, const void* table) 
 // Effect: an architecture whose graph `build` writes. names: values of config.architectures[0]; types: of
 // config.model_type.
 template <void (*build)(Builder&)>
-mortise_entry architecture_entry(const char* id, std::initializer_list<const char*> names, std::initializer_list<const char*> types) {
+mortise_entry architecture_entry(const char* id, std::initializer_list<const char*> names,
+                                 std::initializer_list<const char*> types) {
     static std::vector<mortise_str> c_names, c_types;
     c_names.clear();
     c_types.clear();
@@ -50,8 +52,9 @@ mortise_entry architecture_entry(const char* id, std::initializer_list<const cha
 }
 
 // Effect: fills what the host asked for, as far as its struct reaches.
-inline mortise_status describe_plugin(const mortise_host* host, mortise_plugin* out, const char* id, const char* version,
-                                      const mortise_entry* entries, uint64_t n_entries) noexcept {
+inline mortise_status describe_plugin(const mortise_host* host, mortise_plugin* out, const char* id,
+                                      const char* version, const mortise_entry* entries,
+                                      uint64_t n_entries) noexcept {
     host_slot() = host;
     auto plugin = make<mortise_plugin>();
     plugin.id = str(id);
@@ -66,10 +69,11 @@ inline mortise_status describe_plugin(const mortise_host* host, mortise_plugin* 
 
 }  // namespace mortise::sdk
 
-#define MORTISE_PLUGIN(ID, VERSION, ...)                                                                         \
-    MORTISE_EMIT_NOTE(ID, VERSION);                                                                              \
-    extern "C" __attribute__((visibility("default"))) mortise_status mortise_plugin_v1(const mortise_host* host, \
-                                                                                       mortise_plugin* out) {    \
-        static const mortise_entry entries[] = {__VA_ARGS__};                                                    \
-        return ::mortise::sdk::describe_plugin(host, out, ID, VERSION, entries, sizeof entries / sizeof *entries); \
+#define MORTISE_PLUGIN(ID, VERSION, ...)                                                \
+    MORTISE_EMIT_NOTE(ID, VERSION);                                                     \
+    extern "C" __attribute__((visibility("default"))) mortise_status mortise_plugin_v1( \
+        const mortise_host* host, mortise_plugin* out) {                                \
+        static const mortise_entry entries[] = {__VA_ARGS__};                           \
+        return ::mortise::sdk::describe_plugin(host, out, ID, VERSION, entries,         \
+                                               sizeof entries / sizeof *entries);       \
     }

@@ -171,7 +171,8 @@ inline void need_whole_groups(const mortise_module& module, uint64_t group) {
 
 // Effect: adds the bias that the architecture expects; of a stack, one for each expert.
 inline mortise_field& add_bias(Spec& spec, const std::string& tensor, uint64_t rows, uint64_t experts = 1) {
-    mortise_field& bias = spec.field(MORTISE_ROLE_BIAS, tensor, float_dtypes, {experts > 1 ? shape_of({experts, rows}) : shape_of({rows})});
+    mortise_field& bias = spec.field(MORTISE_ROLE_BIAS, tensor, float_dtypes,
+                                     {experts > 1 ? shape_of({experts, rows}) : shape_of({rows})});
     bias.experts = experts;
     bias.rows = rows;
     bias.flags = MORTISE_FIELD_FINITE;

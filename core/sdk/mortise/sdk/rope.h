@@ -1,8 +1,9 @@
-// Rotary position embeddings: inverse frequencies of every classical scaling, from both spellings of the config
-// (rope_parameters; rope_theta beside rope_scaling).
+// Rotary position embeddings: inverse frequencies of every classical scaling, from both spellings of the
+// config (rope_parameters; rope_theta beside rope_scaling).
 //
-// r is the number of rotated entries of a head; inv_i = theta^(-2i/r), i < r/2. Formulae: "linear" (Chen et al.
-// 2023), "dynamic" NTK, "yarn" (Peng et al. 2023), "llama3" and "longrope" as the published configs mean them.
+// r is the number of rotated entries of a head; inv_i = theta^(-2i/r), i < r/2. Formulae: "linear" (Chen et
+// al. 2023), "dynamic" NTK, "yarn" (Peng et al. 2023), "llama3" and "longrope" as the published configs mean
+// them.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +20,7 @@ struct Rope {
     double amplitude = 1;                 // multiplies cos and sin
     double theta = 10000;
     uint64_t long_from = 0;
-    double dynamic_factor = 0;            // > 0: the base grows with length beyond max_positions
+    double dynamic_factor = 0;  // > 0: the base grows with length beyond max_positions
     uint64_t max_positions = 0;
 
     Attributes attributes(uint64_t head_dim, uint32_t style) const {
@@ -27,7 +28,9 @@ struct Rope {
         a.set(MORTISE_ATTR_HEAD_DIM, head_dim).set(MORTISE_ATTR_STYLE, static_cast<int64_t>(style));
         a.set(MORTISE_ATTR_FREQUENCIES, frequencies).set(MORTISE_ATTR_AMPLITUDE, amplitude);
         if (dynamic_factor > 0)
-            a.set(MORTISE_ATTR_ROPE_BASE, theta).set(MORTISE_ATTR_FACTOR, dynamic_factor).set(MORTISE_ATTR_MAX_POSITIONS, max_positions);
+            a.set(MORTISE_ATTR_ROPE_BASE, theta)
+                .set(MORTISE_ATTR_FACTOR, dynamic_factor)
+                .set(MORTISE_ATTR_MAX_POSITIONS, max_positions);
         if (!long_frequencies.empty())
             a.set(MORTISE_ATTR_LONG_FREQUENCIES, long_frequencies).set(MORTISE_ATTR_LONG_FROM, long_from);
         return a;
@@ -36,10 +39,13 @@ struct Rope {
 
 namespace detail {
 
-inline double rope_magnitude(double factor, double scale) { return factor <= 1 ? 1.0 : 0.1 * scale * std::log(factor) + 1.0; }
+inline double rope_magnitude(double factor, double scale) {
+    return factor <= 1 ? 1.0 : 0.1 * scale * std::log(factor) + 1.0;
+}
 
 inline void scale_llama3(Config c, std::vector<double>& inv) {
-    const double factor = c.get<double>("factor"), low = c.get<double>("low_freq_factor"), high = c.get<double>("high_freq_factor");
+    const double factor = c.get<double>("factor"), low = c.get<double>("low_freq_factor"),
+                 high = c.get<double>("high_freq_factor");
     const double original = c.get<double>("original_max_position_embeddings");
     for (double& f : inv) {
         const double wavelength = 2 * std::numbers::pi / f;
@@ -55,9 +61,12 @@ inline void scale_llama3(Config c, std::vector<double>& inv) {
 inline void scale_yarn(Config c, Rope& rope, std::vector<double>& inv, uint64_t max_positions) {
     const double r = 2.0 * static_cast<double>(inv.size());
     const double factor = c.get<double>("factor");
-    const double original = c.get<double>("original_max_position_embeddings", static_cast<double>(max_positions));
+    const double original =
+        c.get<double>("original_max_position_embeddings", static_cast<double>(max_positions));
     const double fast = c.get<double>("beta_fast", 32.0), slow = c.get<double>("beta_slow", 1.0);
-    const auto correction = [&](double beta) { return r * std::log(original / (2 * std::numbers::pi * beta)) / (2 * std::log(rope.theta)); };
+    const auto correction = [&](double beta) {
+        return r * std::log(original / (2 * std::numbers::pi * beta)) / (2 * std::log(rope.theta));
+    };
     double lo = correction(fast), hi = correction(slow);
     if (c.get<bool>("truncate", true)) {
         lo = std::floor(lo);
@@ -71,27 +80,36 @@ inline void scale_yarn(Config c, Rope& rope, std::vector<double>& inv, uint64_t 
         inv[i] = inv[i] / factor * ramp + inv[i] * (1 - ramp);
     }
     const double mscale = c.get<double>("mscale", 0.0), all = c.get<double>("mscale_all_dim", 0.0);
-    if (const auto given = c.maybe<double>("attention_factor")) rope.amplitude = *given;
-    else if (mscale != 0 && all != 0) rope.amplitude = rope_magnitude(factor, mscale) / rope_magnitude(factor, all);
-    else rope.amplitude = rope_magnitude(factor, 1);
+    if (const auto given = c.maybe<double>("attention_factor"))
+        rope.amplitude = *given;
+    else if (mscale != 0 && all != 0)
+        rope.amplitude = rope_magnitude(factor, mscale) / rope_magnitude(factor, all);
+    else
+        rope.amplitude = rope_magnitude(factor, 1);
 }
 
-inline void scale_long(Config c, Config root, Rope& rope, const std::vector<double>& inv, uint64_t max_positions) {
+inline void scale_long(Config c, Config root, Rope& rope, const std::vector<double>& inv,
+                       uint64_t max_positions) {
     const auto original = c.maybe<uint64_t>("original_max_position_embeddings");
-    rope.long_from = original ? *original : root.get<uint64_t>("original_max_position_embeddings", max_positions);
+    rope.long_from =
+        original ? *original : root.get<uint64_t>("original_max_position_embeddings", max_positions);
     const auto divided = [&](const char* key) {
         const auto factors = c.require(key).list<double>();
         if (factors.size() != inv.size())
-            throw Refused({.what = "rope factor list has the wrong length", .expected = std::to_string(inv.size()),
-                           .found = std::to_string(factors.size()), .node = c[key].node()});
+            throw Refused({.what = "rope factor list has the wrong length",
+                           .expected = std::to_string(inv.size()),
+                           .found = std::to_string(factors.size()),
+                           .node = c[key].node()});
         std::vector<float> out;
         for (size_t i = 0; i < inv.size(); ++i) out.push_back(static_cast<float>(inv[i] / factors[i]));
         return out;
     };
     rope.frequencies = divided("short_factor");
     rope.long_frequencies = divided("long_factor");
-    const double ratio = c.get<double>("factor", static_cast<double>(max_positions) / static_cast<double>(rope.long_from));
-    const double natural = ratio <= 1 ? 1.0 : std::sqrt(1 + std::log(ratio) / std::log(static_cast<double>(rope.long_from)));
+    const double ratio =
+        c.get<double>("factor", static_cast<double>(max_positions) / static_cast<double>(rope.long_from));
+    const double natural =
+        ratio <= 1 ? 1.0 : std::sqrt(1 + std::log(ratio) / std::log(static_cast<double>(rope.long_from)));
     rope.amplitude = c.get<double>("attention_factor", natural);
 }
 
@@ -124,8 +142,10 @@ inline Rope read_rope(Config root, uint64_t rotary_dim, double default_theta = 1
     } else if (kind == "longrope" || kind == "su") {
         detail::scale_long(c, root, rope, inv, rope.max_positions);
     } else if (kind != "default") {
-        throw Unsupported({.what = "unknown kind of rope scaling", .expected = "default, linear, dynamic, llama3, yarn or longrope",
-                           .found = kind, .node = c.node()});
+        throw Unsupported({.what = "unknown kind of rope scaling",
+                           .expected = "default, linear, dynamic, llama3, yarn or longrope",
+                           .found = kind,
+                           .node = c.node()});
     }
     if (rope.frequencies.empty())
         for (double f : inv) rope.frequencies.push_back(static_cast<float>(f));

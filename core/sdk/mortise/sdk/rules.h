@@ -36,7 +36,9 @@ inline Pattern any_component(const std::string& text) { return {MORTISE_PATTERN_
 
 // Effect: the same, or a regular expression where the text has a star.
 inline Pattern component_or_regex(const std::string& text) {
-    return {text.find('*') == std::string::npos ? uint32_t{MORTISE_PATTERN_COMPONENT} : uint32_t{MORTISE_PATTERN_REGEX}, text};
+    return {text.find('*') == std::string::npos ? uint32_t{MORTISE_PATTERN_COMPONENT}
+                                                : uint32_t{MORTISE_PATTERN_REGEX},
+            text};
 }
 
 class Rules {
