@@ -90,6 +90,7 @@ const char* choose_packing(const mortise_kernel_part& part, uint32_t activations
     else
         choose_groups(part, out);
     out.centre = is_integer(spec.encoding) ? static_cast<float>(1u << (spec.bits - 1)) : 0.0f;
+    out.byte_unit = out.kind == Kind::int8 ? 1.0f : 0.0f;
     out.exact_bf16 = out.kind != Kind::f32 && out.kind != Kind::f16;
     out.rows = part.rows, out.columns = part.columns;
     out.padded = (part.columns + column_step - 1) / column_step * column_step;

@@ -82,12 +82,17 @@ const char* name(Level level) {
     return names[static_cast<int>(level)];
 }
 
+// Asked once each: a hypervisor takes its time for every cpuid.
 const char* why_not(Level level) {
+    static const char *const avx2 = why_not_avx2(), *const avx512 = why_not_avx512();
     switch (level) {
         case Level::generic: return nullptr;
-        case Level::avx2: return why_not_avx2();
-        case Level::avx512: return why_not_avx512();
-        default: return why_not_amx();
+        case Level::avx2: return avx2;
+        case Level::avx512: return avx512;
+        default: {
+            static const char* const amx = why_not_amx();
+            return amx;
+        }
     }
 }
 
@@ -110,9 +115,12 @@ Choice choose() {
 }
 
 bool bf16_dot_is_fast() {
-    const Registers vendor = cpuid(0);
-    const bool amd = vendor.b == 0x68747541 && vendor.d == 0x69746e65 && vendor.c == 0x444d4163;
-    return amd && !why_not_bf16();
+    static const bool fast = [] {
+        const Registers vendor = cpuid(0);
+        const bool amd = vendor.b == 0x68747541 && vendor.d == 0x69746e65 && vendor.c == 0x444d4163;
+        return amd && !why_not_bf16();
+    }();
+    return fast;
 }
 
 const char* why_not_emulated_amx() { return why_not_bf16(); }

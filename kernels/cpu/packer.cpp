@@ -21,6 +21,19 @@ void values_of_codes(const mortise_spec& spec, float* values) {
     sdk::host().decode_tile(&tile, values);
 }
 
+// Finds the largest unit of which all values of the table are small multiples.
+void fill_bytes(Packing& packing) {
+    for (float unit = 1; unit >= 0x1p-6f && packing.byte_unit == 0; unit /= 2) {
+        const bool fits = std::all_of(packing.table, packing.table + 16, [&](float v) {
+            return std::fabs(v / unit) <= 127 && v / unit == std::floor(v / unit);
+        });
+        if (!fits) continue;
+        packing.byte_unit = unit;
+        std::transform(packing.table, packing.table + 16, packing.bytes,
+                       [&](float v) { return static_cast<int8_t>(v / unit); });
+    }
+}
+
 void fill_table(Packing& packing, const mortise_spec& spec, const mortise_tile& tile) {
     const uint32_t count = 1u << spec.bits;
     if (spec.encoding == MORTISE_ENCODING_LOOKUP) {
@@ -33,6 +46,7 @@ void fill_table(Packing& packing, const mortise_spec& spec, const mortise_tile& 
     }
     packing.exact_bf16 = std::all_of(packing.table, packing.table + 16,
                                      [](float v) { return sdk::from_bf16(sdk::to_bf16(v)) == v; });
+    fill_bytes(packing);
 }
 
 const float* cast_scale(const mortise_tile& tile) {

@@ -53,10 +53,12 @@ struct Packing {
     uint64_t groups, group, phase;  // group: columns per group, a multiple of 8 unless there is one
     uint32_t exact_bf16;            // every value(code) is a bf16 number
     float centre;                   // integer codes: what the values were shifted by
-    float table[16];
-    uint32_t moved;          // 1: columns are moved; until the first tile has come `padded` is a bound
-    const uint32_t* starts;  // [groups + 1] first place of each group; null unless moved
-    const uint32_t* order;   // [padded] the column of each place or no_column; null unless moved
+    float table[16];                // of code4
+    int8_t bytes[16];               // table[i] = bytes[i] * byte_unit
+    float byte_unit;                // a power of two, 1 for int8; 0: no such bytes
+    uint32_t moved;                 // 1: columns are moved; until the first tile has come `padded` is a bound
+    const uint32_t* starts;         // [groups + 1] first place of each group; null unless moved
+    const uint32_t* order;          // [padded] the column of each place or no_column; null unless moved
 
     constexpr uint64_t column_bytes() const { return panel_rows * code_bits(kind) / 8; }
     constexpr bool scales_apart() const { return has_scale && scale_as != Kind::f32; }

@@ -1,6 +1,8 @@
 // Level avx2: 256-bit registers, fused multiply-add, f16 conversion.
 #include "vec.h"
 
+#include "bytes.h"
+
 #include "../simd/backend.h"
 
 namespace mortise::cpu {

@@ -158,6 +158,8 @@ inline void store_f16(uint16_t* p, F x) {
 }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
+constexpr bool bytes_pay = true;  // see bytes.h
+
 struct Table {
     __m256 low, high;
 };
@@ -179,14 +181,13 @@ inline F look_up(Table table, I codes) {
 
 // e4m3 bits moved into the exponent and mantissa of f16 read 2^-8 of their value, subnormals included, and
 // the conversion to f32 takes no assist. 0x7f and 0xff are not numbers and must have been dealt with before.
+// The arithmetic shift leaves the sign where it is; its copy below is cut off.
 inline void decode_pairs(const uint8_t* p, F& even, F& odd) {
-    const __m256i sign = _mm256_set1_epi16(static_cast<short>(0x8000)), rest = _mm256_set1_epi16(0x3f80);
+    const __m256i kept = _mm256_set1_epi16(static_cast<short>(0xbf80));
     const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
                   low = _mm256_slli_epi16(high, 8);
-    const __m256i h =
-        _mm256_or_si256(_mm256_and_si256(high, sign), _mm256_and_si256(_mm256_srli_epi16(high, 1), rest));
-    const __m256i l =
-        _mm256_or_si256(_mm256_and_si256(low, sign), _mm256_and_si256(_mm256_srli_epi16(low, 1), rest));
+    const __m256i h = _mm256_and_si256(_mm256_srai_epi16(high, 1), kept);
+    const __m256i l = _mm256_and_si256(_mm256_srai_epi16(low, 1), kept);
     even = {_mm256_cvtph_ps(_mm256_castsi256_si128(l)), _mm256_cvtph_ps(_mm256_extracti128_si256(l, 1))};
     odd = {_mm256_cvtph_ps(_mm256_castsi256_si128(h)), _mm256_cvtph_ps(_mm256_extracti128_si256(h, 1))};
 }

@@ -113,6 +113,8 @@ inline void store_f16(uint16_t* p, F x) {
 }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
+constexpr bool bytes_pay = false;  // the permutation of f32 lanes needs no more instructions
+
 struct Table {
     __m512 v;
 };
@@ -125,14 +127,12 @@ inline F look_up(Table table, I codes) {
 
 // e4m3 bits moved into the exponent and mantissa of f16 read 2^-8 of their value, subnormals included, and
 // the conversion to f32 takes no assist. 0x7f and 0xff are not numbers and must have been dealt with before.
+// The arithmetic shift leaves the sign where it is; its copy below is cut off.
 inline void decode_e4m3(const uint8_t* p, F (&w)[4]) {
-    const __m512i sign = _mm512_set1_epi16(static_cast<short>(0x8000)), rest = _mm512_set1_epi16(0x3f80);
+    const __m512i kept = _mm512_set1_epi16(static_cast<short>(0xbf80));
     const __m512i high = _mm512_loadu_si512(p), low = _mm512_slli_epi16(high, 8);
-    // (x & sign) | ((x >> 1) & rest) as one ternary operation after the shift
-    const __m512i h =
-        _mm512_or_si512(_mm512_and_si512(high, sign), _mm512_and_si512(_mm512_srli_epi16(high, 1), rest));
-    const __m512i l =
-        _mm512_or_si512(_mm512_and_si512(low, sign), _mm512_and_si512(_mm512_srli_epi16(low, 1), rest));
+    const __m512i h = _mm512_and_si512(_mm512_srai_epi16(high, 1), kept);
+    const __m512i l = _mm512_and_si512(_mm512_srai_epi16(low, 1), kept);
     w[0].v = _mm512_cvtph_ps(_mm512_castsi512_si256(l));
     w[1].v = _mm512_cvtph_ps(_mm512_castsi512_si256(h));
     w[2].v = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(l, 1));

@@ -180,6 +180,8 @@ inline void store_f16(uint16_t* p, F x) {
 }
 inline void prefetch(const void* p) { __builtin_prefetch(p); }
 
+constexpr bool bytes_pay = false;
+
 struct Table {
     const float* values;
 };

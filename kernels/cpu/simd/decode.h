@@ -7,8 +7,21 @@
 namespace mortise::cpu {
 namespace {
 
+// Of which codes a decoder takes how many columns at a call, and whether its sums want to be multiplied.
+template <Kind K, int Step, bool Multiplies = false>
+struct Decoding {
+    static constexpr Kind kind = K;
+    static constexpr int step = Step;
+    static constexpr bool multiplies = Multiplies;
+};
+
 template <Kind K>
 struct Decoder;
+
+// The values divided by `factor`, a power of two that belongs on their sums, from signed bytes: defined by
+// levels where that pays, for packings with a byte_unit.
+template <Kind K>
+struct ByteDecoder;
 
 // A column's place among those of one call, as a type: what it indexes stays in registers.
 template <int J>
@@ -17,8 +30,7 @@ struct Column {
 };
 
 template <>
-struct Decoder<Kind::f32> {
-    static constexpr int step = 4;  // columns of one call
+struct Decoder<Kind::f32> : Decoding<Kind::f32, 4> {
     explicit Decoder(const Packing&) {}
     void operator()(const uint8_t* p, F (&w)[step]) const {
         for (int j = 0; j < step; j++) w[j] = load(reinterpret_cast<const float*>(p) + j * 16);
@@ -26,8 +38,7 @@ struct Decoder<Kind::f32> {
 };
 
 template <>
-struct Decoder<Kind::f16> {
-    static constexpr int step = 4;
+struct Decoder<Kind::f16> : Decoding<Kind::f16, 4> {
     explicit Decoder(const Packing&) {}
     void operator()(const uint8_t* p, F (&w)[step]) const {
         for (int j = 0; j < step; j++) w[j] = load_f16(reinterpret_cast<const uint16_t*>(p) + j * 16);
@@ -35,8 +46,7 @@ struct Decoder<Kind::f16> {
 };
 
 template <>
-struct Decoder<Kind::bf16> {
-    static constexpr int step = 4;
+struct Decoder<Kind::bf16> : Decoding<Kind::bf16, 4> {
     explicit Decoder(const Packing&) {}
     void operator()(const uint8_t* p, F (&w)[step]) const {
         for (int j = 0; j < step; j += 2) {
@@ -48,8 +58,7 @@ struct Decoder<Kind::bf16> {
 };
 
 template <>
-struct Decoder<Kind::int8> {
-    static constexpr int step = 4;
+struct Decoder<Kind::int8> : Decoding<Kind::int8, 4> {
     explicit Decoder(const Packing&) {}
     void operator()(const uint8_t* p, F (&w)[step]) const {
         const I four = in_register(load_bits(p));
@@ -61,15 +70,13 @@ struct Decoder<Kind::int8> {
 };
 
 template <>
-struct Decoder<Kind::e4m3> {
-    static constexpr int step = 4;
+struct Decoder<Kind::e4m3> : Decoding<Kind::e4m3, 4> {
     explicit Decoder(const Packing&) {}
     void operator()(const uint8_t* p, F (&w)[step]) const { decode_e4m3(p, w); }
 };
 
 template <>
-struct Decoder<Kind::code4> {
-    static constexpr int step = 8;
+struct Decoder<Kind::code4> : Decoding<Kind::code4, 8> {
     explicit Decoder(const Packing& packing) : table(make_table(packing.table)) {}
     // One column after the other: eight at once would not fit the registers of every level.
     template <class Use>
@@ -91,14 +98,14 @@ struct Decoder<Kind::code4> {
 };
 
 // Effect: use(Column<j>(), w) for each column of one call.
-template <Kind K, class Use>
-inline void decode_each(const Decoder<K>& decoder, const uint8_t* p, Use use) {
-    if constexpr (K == Kind::code4) {
+template <class D, class Use>
+inline void decode_each(const D& decoder, const uint8_t* p, Use use) {
+    if constexpr (D::multiplies || D::kind == Kind::code4) {
         decoder.each(p, use);
     } else {
-        F w[Decoder<K>::step];
+        F w[D::step];
         decoder(p, w);
-        static_assert(Decoder<K>::step == 4);
+        static_assert(D::step == 4);
         use(Column<0>(), w[0]);
         use(Column<1>(), w[1]);
         use(Column<2>(), w[2]);

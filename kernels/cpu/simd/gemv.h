@@ -10,18 +10,19 @@ namespace {
 
 constexpr uint64_t streams = 4, stretch_bytes = 2048;  // read of one stream before the next one's turn
 
-// Effect: acc[t] += codes . x over `columns` columns.
-template <Kind K, int Rows>
-inline void stretch(const Decoder<K>& decoder, const uint8_t* codes, const float* x, uint64_t stride,
-                    uint64_t columns, F (&total)[Rows]) {
-    constexpr int step = Decoder<K>::step, chains = Rows == 1 ? 4 : Rows == 2 ? 2 : 1;
+// Effect: total[t] = codes . x over `columns` columns.
+template <class D, int Rows>
+inline void stretch(const D& decoder, const uint8_t* codes, const float* x, uint64_t stride, uint64_t columns,
+                    F (&total)[Rows]) {
+    constexpr int step = D::step, chains = Rows == 1 ? 4 : Rows == 2 ? 2 : 1;
+    constexpr uint64_t bytes = step * panel_rows * code_bits(D::kind) / 8;
     F acc[Rows][chains];
     for (int t = 0; t < Rows; t++) {
         for (int c = 0; c < chains; c++) acc[t][c] = zero();
     }
-    for (uint64_t k = 0; k < columns; k += step, codes += step_bytes<K>, x += step) {
-        for (uint64_t b = 0; b < step_bytes<K>; b += 64) prefetch(codes + stretch_bytes + b);
-        decode_each<K>(decoder, codes, [&](auto column, F w) {
+    for (uint64_t k = 0; k < columns; k += step, codes += bytes, x += step) {
+        for (uint64_t b = 0; b < bytes; b += 64) prefetch(codes + stretch_bytes + b);
+        decode_each(decoder, codes, [&](auto column, F w) {
             constexpr int j = column.j, chain = j % chains;
             for (int t = 0; t < Rows; t++) acc[t][chain] = fma(w, set(x[t * stride + j]), acc[t][chain]);
         });
@@ -29,6 +30,7 @@ inline void stretch(const Decoder<K>& decoder, const uint8_t* codes, const float
     for (int t = 0; t < Rows; t++) {
         F all = acc[t][0];
         for (int c = 1; c < chains; c++) all = all + acc[t][c];
+        if constexpr (D::multiplies) all = all * set(decoder.factor);
         total[t] = all;
     }
 }
@@ -47,13 +49,12 @@ inline void finish(const Product& product, uint64_t panel, const F (&total)[Rows
 }
 
 // Effect: adds the share of group g's columns [k, end) to total.
-template <Kind K, int Rows>
-inline void add_stretch(const Packing& packing, const Decoder<K>& decoder, const uint8_t* panel,
-                        const Inputs& inputs, const float* sums, uint64_t g, uint64_t k, uint64_t end,
-                        F (&total)[Rows]) {
+template <class D, int Rows>
+inline void add_stretch(const Packing& packing, const D& decoder, const uint8_t* panel, const Inputs& inputs,
+                        const float* sums, uint64_t g, uint64_t k, uint64_t end, F (&total)[Rows]) {
     const uint8_t* codes = panel + packing.record(g) + (k - packing.begin(g)) * packing.column_bytes();
     F part[Rows];
-    stretch<K, Rows>(decoder, codes, inputs.x + k, inputs.stride, end - k, part);
+    stretch<D, Rows>(decoder, codes, inputs.x + k, inputs.stride, end - k, part);
     const F scale = scale_of(packing, panel, g);
     for (int t = 0; t < Rows; t++) total[t] = fma(part[t], scale, total[t]);
     if (end != packing.end(g)) return;
@@ -64,10 +65,10 @@ inline void add_stretch(const Packing& packing, const Decoder<K>& decoder, const
     for (int t = 0; t < Rows; t++) total[t] = fma(set(sums[t * packing.groups + g]), offset, total[t]);
 }
 
-template <Kind K, int Rows>
+template <class D, int Rows>
 inline void gemv_rows_of(const Product& product, const Inputs& inputs, const float* sums) {
     const Packing& packing = *product.packing;
-    const Decoder<K> decoder(packing);
+    const D decoder(packing);
     const uint64_t longest = stretch_bytes / packing.column_bytes();
     const uint64_t per_stream = (product.last - product.first + streams - 1) / streams;
     for (uint64_t i = 0; i < per_stream; i++) {
@@ -80,14 +81,19 @@ inline void gemv_rows_of(const Product& product, const Inputs& inputs, const flo
         for (auto& stream : total) {
             for (F& t : stream) t = zero();
         }
-        for (uint64_t g = 0; g < packing.groups; g++) {
-            for (uint64_t k = packing.begin(g); k < packing.end(g); k += longest) {
-                const uint64_t end = least(k + longest, packing.end(g));
+        for (uint64_t g = 0, next; g < packing.groups; g = next) {
+            for (next = g + 1; next < packing.groups && packing.end(next) - packing.begin(g) <= longest;)
+                next++;
+            for (uint64_t k = packing.begin(g); k < packing.end(next - 1); k += longest) {
                 for (uint64_t s = 0; s < streams; s++) {
-                    const uint64_t panel = product.first + s * per_stream + i;
-                    if (panel >= product.last) break;
-                    add_stretch<K, Rows>(packing, decoder, panel_of(packing, product.packed, panel), inputs,
-                                         sums, g, k, end, total[s]);
+                    const uint64_t number = product.first + s * per_stream + i;
+                    if (number >= product.last) break;
+                    const uint8_t* panel = panel_of(packing, product.packed, number);
+                    for (uint64_t each = g; each < next; each++) {
+                        const uint64_t begin = each == g ? k : packing.begin(each);
+                        add_stretch<D, Rows>(packing, decoder, panel, inputs, sums, each, begin,
+                                             least(begin + longest, packing.end(each)), total[s]);
+                    }
                 }
             }
         }
@@ -98,14 +104,22 @@ inline void gemv_rows_of(const Product& product, const Inputs& inputs, const flo
     }
 }
 
+template <class D>
+void gemv_by(const Product& product, const Inputs& inputs, const float* sums) {
+    switch (inputs.rows) {
+        case 1: return gemv_rows_of<D, 1>(product, inputs, sums);
+        case 2: return gemv_rows_of<D, 2>(product, inputs, sums);
+        case 3: return gemv_rows_of<D, 3>(product, inputs, sums);
+        default: return gemv_rows_of<D, 4>(product, inputs, sums);
+    }
+}
+
 template <Kind K>
 void gemv_kind(const Product& product, const Inputs& inputs, const float* sums) {
-    switch (inputs.rows) {
-        case 1: return gemv_rows_of<K, 1>(product, inputs, sums);
-        case 2: return gemv_rows_of<K, 2>(product, inputs, sums);
-        case 3: return gemv_rows_of<K, 3>(product, inputs, sums);
-        default: return gemv_rows_of<K, 4>(product, inputs, sums);
+    if constexpr (bytes_pay && (K == Kind::int8 || K == Kind::code4)) {
+        if (product.packing->byte_unit != 0) return gemv_by<ByteDecoder<K>>(product, inputs, sums);
     }
+    gemv_by<Decoder<K>>(product, inputs, sums);
 }
 
 void gemv(const Product& product, const Inputs& inputs, const float* sums) {

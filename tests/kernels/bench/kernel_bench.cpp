@@ -280,8 +280,9 @@ int main(int argc, char** argv) {
             std::printf("%s not run: %s\n", cpu::name(level), why);
             continue;
         }
-        for (const Format& format : formats) {
-            if (wanted_format != "all" && wanted_format != format.name) continue;
+        const bool some = wanted_format == "all";
+        for (const Format& format : some ? formats : kinds()) {
+            if (!some && wanted_format != format.name) continue;
             measure(team, {cpu::name(level), &cpu::kernels(level)}, format, rows);
         }
     }
