@@ -1,4 +1,6 @@
 // Which modules the config of the dialect means, whose caches it codes, whose inputs it rotates.
+#include <cmath>
+
 #include "schemes/compressed_tensors_case.h"
 
 namespace mortise::test {
@@ -43,6 +45,28 @@ TEST_F(CompressedTensors, HonoursIgnoreByFusedNameByPartsAndByPattern) {
         const Seen seen = ask(fused);
         EXPECT_TRUE(seen.plain) << rule;
         EXPECT_EQ(seen.note, "") << rule;
+    }
+}
+
+TEST_F(CompressedTensors, HonoursAnIgnoreListOfAllPartsOfAFusedMatrix) {
+    use(only("pack-quantized", int4, R"(, "ignore": ["a.q_proj", "a.k_proj", "a.v_proj"])"));
+    host.tensor("a.qkv_proj.weight", MORTISE_DTYPE_BF16, {64, 64});
+    const ModuleOf fused{.name = "a.qkv_proj",
+                         .parts = {{"a.q_proj", 32}, {"a.k_proj", 16}, {"a.v_proj", 16}}};
+    EXPECT_EQ(ask(fused).note, "");
+    use(only("pack-quantized", int4, R"(, "ignore": ["a.q_proj", "a.k_proj"])"));
+    EXPECT_EQ(ask(fused).status, MORTISE_REFUSED) << "which rows would be whose?";
+}
+
+// A file that quantizes the MLP alone: an attention without scales is never run with some that nobody wrote.
+TEST_F(CompressedTensors, LeavesTheAttentionOfAnMlpOnlyFileAsFloats) {
+    for (const char* ignore : {R"(, "ignore": ["re:.*self_attn.*"])", ""}) {
+        use(only("pack-quantized", int4, ignore));
+        host.tensor("l.0.self_attn.q_proj.weight", MORTISE_DTYPE_BF16, {64, 64});
+        const Seen seen = ask({.name = "l.0.self_attn.q_proj"});
+        EXPECT_TRUE(seen.plain);
+        EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE), nullptr);
+        EXPECT_EQ(seen.note.empty(), *ignore != 0) << "told where the list does not say so";
     }
 }
 
@@ -131,6 +155,7 @@ TEST_F(CompressedTensors, RotatesInputsByTheMatrixThatIsStoredOnce) {
         const Seen seen = opened.module({.name = name});
         ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
         EXPECT_EQ(seen.rotation_block, 32u);
+        EXPECT_EQ(seen.rotation_factor, 1 / std::sqrt(32.0)) << "entries are +1 and -1: unnormalized";
         EXPECT_EQ(seen.find(MORTISE_ROLE_ROTATION)->tensor, "a.q_proj.v_input.weight");
     }
     EXPECT_EQ(opened.module({.name = "lm_head", .kind = MORTISE_MODULE_HEAD}).rotation_block, 0u);

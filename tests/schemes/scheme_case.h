@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "quant/decode.h"
 #include "support/open_plugin.h"
 
 namespace mortise::test {
@@ -32,6 +33,7 @@ struct Seen {
     std::vector<uint32_t> divides;                              // of each level
     std::vector<uint64_t> row_group, column_group, piece_ends;  // of each level; of the first
     uint32_t bits = 0, rotation_block = 0;
+    double rotation_factor = 0;
     std::vector<uint64_t> code_terms;  // of the layout of the codes: source, div, mod, stride of each
     std::vector<SeenField> fields;
 
@@ -56,6 +58,7 @@ struct Seen {
         piece_ends.assign(spec.levels[0].row_splits, spec.levels[0].row_splits + spec.levels[0].n_row_splits);
         bits = spec.bits;
         rotation_block = spec.rotation_block;
+        rotation_factor = spec.rotation_factor;
         for (uint32_t f = 0; f < spec.n_fields; ++f) {
             const mortise_field& field = spec.fields[f];
             const mortise_plane& plane = field.layout.planes[0];
@@ -152,6 +155,21 @@ class Opened {
         out.note = copy(answer.note);
         out.take(*answer.spec);
         return out;
+    }
+    // Effect: what the bytes of the fake host's tensors mean under the answer for a module.
+    Result<std::vector<float>> weights(const ModuleOf& of) {
+        mortise_answer answer{};
+        answer.head.size = sizeof answer;
+        const mortise_module m = of.abi();
+        FakeHost& host = FakeHost::instance();
+        if (table_.module(model_, &m, &answer) != MORTISE_OK) return fail(Code::internal, host.error());
+        MORTISE_TRY(const quant::QuantSpec spec, quant::from_abi(*answer.spec));
+        quant::Sources sources;
+        for (const quant::Field& field : spec.fields)
+            if (const auto bytes = host.bytes.find(field.tensor); bytes != host.bytes.end())
+                sources[field.role] = {.bytes = bytes->second,
+                                       .dtype = static_cast<DType>(host.tensors[field.tensor].dtype)};
+        return quant::decode_all(spec, sources);
     }
     mortise_cache_answer cache(const std::string& attention, uint64_t kv_heads) {
         mortise_cache_answer answer{};

@@ -74,6 +74,23 @@ TEST_F(RulesOf, MatchAFusedModuleByAllOfItsPartsOrNone) {
     EXPECT_THROW(one.find(Module("a.gate_up_proj", parts).abi), Refused);
 }
 
+TEST_F(RulesOf, MatchAFusedModuleTogetherByItsParts) {
+    const Module fused("a.gate_up_proj", {"a.gate_proj", "a.up_proj"});
+    Rules both(list(R"(["a.gate_proj", "a.up_proj"])"), "ignore", exact_or_regex);
+    EXPECT_NE(both.find(fused.abi), nullptr);
+    EXPECT_EQ(counts(both), (std::vector<uint64_t>{1, 1}));
+    EXPECT_EQ(both.narrowest(fused.abi), Rules::Width::by_name);
+}
+
+// Lists are written in the names of the library that quantized, files in those of a wrapper around the model.
+TEST_F(RulesOf, MatchTheNameOnDiskAndTheModelsOwn) {
+    Module module("language_model.model.a.q_proj");
+    module.abi.canonical = str("model.a.q_proj");
+    for (const char* rule :
+         {R"(["language_model.model.a.q_proj"])", R"(["model.a.q_proj"])", R"(["re:model\\..*q_proj$"])"})
+        EXPECT_NE(Rules(list(rule), "ignore", exact_or_regex).find(module.abi), nullptr) << rule;
+}
+
 TEST_F(RulesOf, SayThatTheHeadMayBeMissing) {
     Rules rules(list(R"(["lm_head", "other"])"), "ignore", exact_or_regex);
     std::vector<uint32_t> optional;

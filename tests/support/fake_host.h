@@ -37,11 +37,13 @@ class FakeHost {
         files_.clear();
         tensors.clear();
         contents.clear();
+        bytes.clear();
         name_space.clear();
         error_.clear();
     }
     std::map<std::string, FakeTensor> tensors;
     std::map<std::string, std::vector<int32_t>> contents;  // of tensors that may be probed
+    std::map<std::string, std::vector<std::byte>> bytes;   // of whole tensors, which may be probed too
     std::string name_space;
 
     const mortise_node* file(const std::string& name, const std::string& text) {
@@ -134,10 +136,15 @@ class FakeHost {
             }
         };
         checkpoint_.probe = [](const mortise_checkpoint*, mortise_str name, void* out,
-                               uint64_t bytes) -> mortise_status {
+                               uint64_t size) -> mortise_status {
             const auto found = instance().contents.find(copy(name));
-            if (found != instance().contents.end() && found->second.size() * sizeof(int32_t) == bytes) {
-                std::memcpy(out, found->second.data(), bytes);
+            if (found != instance().contents.end() && found->second.size() * sizeof(int32_t) == size) {
+                std::memcpy(out, found->second.data(), size);
+                return MORTISE_OK;
+            }
+            const auto whole = instance().bytes.find(copy(name));
+            if (whole != instance().bytes.end() && whole->second.size() == size) {
+                std::memcpy(out, whole->second.data(), size);
                 return MORTISE_OK;
             }
             instance().error_ = "no contents here: " + copy(name);

@@ -1,7 +1,8 @@
 // Ignore and target rules of a config: matched whole, counted, and reported to the host, which refuses a rule
 // that decided nothing.
 //
-// One thread. A rule matches a fused module by its own name, by a class, or by the names of all of its parts.
+// One thread. A rule matches a fused module by its own name or by a class; several together by all of its
+// parts.
 #pragma once
 
 #include <algorithm>
@@ -63,29 +64,14 @@ class Rules {
     }
     const Rule& last() const { return rules_.back(); }
 
-    // Effect: the first rule that matches, counted; null when none does.
-    // Errors: a malformed pattern; a rule that matches some parts of a fused module and not the others.
-    const Rule* find(const mortise_module& module) {
-        const Rule* first = nullptr;
-        for (Rule& rule : rules_) {
-            if (match(rule, module) == Width::none) continue;
-            ++rule.matches;
-            if (first == nullptr) first = &rule;
-        }
-        return first;
-    }
     // How narrowly a rule means a module.
     enum class Width : uint8_t { none, by_class, by_pattern, by_name };
-    // Effect: that of the narrowest rule that matches, all of them counted. Errors: as of find().
-    Width narrowest(const mortise_module& module) {
-        Width best = Width::none;
-        for (Rule& rule : rules_) {
-            const Width width = match(rule, module);
-            if (width != Width::none) ++rule.matches;
-            best = std::max(best, width);
-        }
-        return best;
-    }
+    // Effect: the first rule that matches, counted; null when none does. A fused module matches also when
+    // rules that mean its parts mean all of them.
+    // Errors: a malformed pattern; some parts of a fused module match and others do not.
+    const Rule* find(const mortise_module& module) { return search(module).rule; }
+    // Effect: the width of the narrowest rule that matches, all of them counted. Errors: as of find().
+    Width narrowest(const mortise_module& module) { return search(module).width; }
     bool empty() const { return rules_.empty(); }
 
     void report(mortise_rule_visitor visit, void* context) const {
@@ -106,19 +92,44 @@ class Rules {
         if (answer < 0) throw Reported{MORTISE_REFUSED};
         return answer == 1;
     }
+    static Width named(const Rule& rule) {
+        return rule.kind == MORTISE_PATTERN_EXACT ? Width::by_name : Width::by_pattern;
+    }
     static Width match(const Rule& rule, const mortise_module& module) {
-        const Width named = rule.kind == MORTISE_PATTERN_EXACT ? Width::by_name : Width::by_pattern;
-        if (matches(rule, module.name) || matches(rule, module.canonical)) return named;
+        if (matches(rule, module.name) || matches(rule, module.canonical)) return named(rule);
         for (uint32_t c = 0; rule.kind == MORTISE_PATTERN_EXACT && c < module.class_count; ++c)
             if (view(module.classes[c]) == rule.pattern) return Width::by_class;
-        uint64_t hits = 0;
-        for (uint64_t p = 0; p < module.n_parts; ++p) hits += matches(rule, module.part_names[p]) ? 1 : 0;
-        if (hits != 0 && hits != module.n_parts)
-            throw Refused({.what = "a rule matches some parts of a fused matrix and not the others",
-                           .subject = std::string(view(module.name)),
-                           .found = rule.text,
-                           .node = rule.node.node()});
-        return hits != 0 ? named : Width::none;
+        return Width::none;
+    }
+    // What all rules say of a module: those that mean it whole, else those that mean its parts.
+    struct Found {
+        const Rule* rule = nullptr;
+        Width width = Width::none;
+        void add(Rule& from, Width narrow) {
+            ++from.matches;
+            if (rule == nullptr) rule = &from;
+            width = std::max(width, narrow);
+        }
+    };
+    Found search(const mortise_module& module) {
+        Found whole, parts;
+        std::vector<bool> covered(module.n_parts);
+        for (Rule& rule : rules_) {
+            bool some = false;
+            if (const Width width = match(rule, module); width != Width::none) {
+                whole.add(rule, width);
+                continue;
+            }
+            for (uint64_t p = 0; p < module.n_parts; ++p)
+                if (matches(rule, module.part_names[p])) some = covered[p] = true;
+            if (some) parts.add(rule, named(rule));
+        }
+        if (whole.rule != nullptr || parts.rule == nullptr) return whole;
+        if (std::find(covered.begin(), covered.end(), false) == covered.end()) return parts;
+        throw Refused({.what = "rules match some parts of a fused matrix and not the others",
+                       .subject = std::string(view(module.name)),
+                       .found = parts.rule->text,
+                       .node = parts.rule->node.node()});
     }
 
     std::vector<Rule> rules_;
