@@ -15,6 +15,7 @@
 namespace mortise::engine {
 namespace {
 
+using test::fuse;
 using test::TensorBytes;
 using test::Tensors;
 
@@ -52,19 +53,6 @@ std::vector<float> logits_of(const std::string& folder) {
     const Slice slice{engine->open_sequence().value(), ids, true};
     const auto rows = engine->forward(std::span(&slice, 1)).value();
     return {rows.begin(), rows.end()};
-}
-
-// Effect: the rows of `parts` become those of one tensor.
-void fuse(Tensors& tensors, const std::vector<std::string>& parts, const std::string& whole) {
-    TensorBytes out{tensors.at(parts[0]).dtype, tensors.at(parts[0]).shape, {}};
-    out.shape[0] = 0;
-    for (const std::string& part : parts) {
-        const TensorBytes& from = tensors.at(part);
-        out.shape[0] += from.shape[0];
-        out.bytes.insert(out.bytes.end(), from.bytes.begin(), from.bytes.end());
-        tensors.erase(part);
-    }
-    tensors[whole] = std::move(out);
 }
 
 class Spellings : public ::testing::Test {

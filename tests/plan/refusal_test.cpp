@@ -7,6 +7,7 @@
 #include "checkpoint/write.h"
 #include "golden_plan.h"
 #include "support/temp_folder.h"
+#include "support/tensors.h"
 
 namespace mortise::plan {
 namespace {
@@ -84,6 +85,26 @@ TEST_F(Refusal, AnIgnoreRuleThatMatchesNothingIsAnError) {
     copy_of("ct-fp8-dynamic");
     edit_config("\"lm_head\"\n", "\"lm_head\", \"model.layers.7.mlp.nothing\"\n");
     expect(Code::rule_unmatched, "model.layers.7.mlp.nothing");
+}
+
+// Writers expand expressions to the names of all modules, routers and norms among them.
+TEST_F(Refusal, ARuleMayNameAModuleThatIsNoLinear) {
+    copy_of("ct-fp8-dynamic");
+    edit_config("\"lm_head\"\n", "\"lm_head\", \"model.norm\"\n");
+    const auto planned = plan_of(folder_.string());
+    EXPECT_TRUE(planned) << to_string(planned.error());
+}
+
+// A file without the prefix "model.", and a rule with it.
+TEST_F(Refusal, ARuleFindsAModuleUnderAnotherRoot) {
+    test::Tensors tensors;
+    for (auto& [name, tensor] : test::read_tensors(golden("ct-fp8-dynamic")))
+        tensors[name.starts_with("model.") ? name.substr(6) : name] = std::move(tensor);
+    folder_ = folder_root_.at("bare");
+    test::write_tensors(golden("ct-fp8-dynamic"), folder_.string(), tensors);
+    edit_config("\"lm_head\"\n", "\"lm_head\", \"model.norm\"\n");
+    const auto planned = plan_of(folder_.string());
+    EXPECT_TRUE(planned) << to_string(planned.error());
 }
 
 TEST_F(Refusal, AHeadThatIsGoneUnderAnUntiedConfigIsNamed) {

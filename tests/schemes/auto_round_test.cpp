@@ -27,6 +27,8 @@ TEST_F(AutoRound, ReadsItsThreePackingsAndNoOther) {
         const Seen seen = Opened("auto_round").module({.name = "a"});
         ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
         EXPECT_EQ(seen.find(MORTISE_ROLE_UNUSED)->default_value, 8) << "zero points of a symmetric file";
+        EXPECT_FALSE(seen.find(MORTISE_ROLE_SCALE)->flags & MORTISE_FIELD_POSITIVE)
+            << "about half of the scales of symmetric files are negative";
     }
     host.file("config.json", config("auto_round:llm_compressor"));
     EXPECT_EQ(Opened("auto_round").status, MORTISE_UNSUPPORTED);

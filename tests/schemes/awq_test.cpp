@@ -105,6 +105,16 @@ TEST_F(Awq, LaysScalesOutByTheDtypeTheyHave) {
     host.file("config.json", config());
     coded("a", MORTISE_DTYPE_F32);
     EXPECT_EQ(Opened("awq").module({.name = "a"}).find(MORTISE_ROLE_SCALE)->bits, 32u);
+    EXPECT_TRUE(Opened("awq").module({.name = "a"}).find(MORTISE_ROLE_SCALE)->accepts(MORTISE_DTYPE_BF16))
+        << "as gptqmodel writes them";
+}
+
+TEST_F(Awq, TakesAFloatHeadThatNoListNames) {
+    host.file("config.json", config(R"("version": "gemm", "modules_to_not_convert": null)"));
+    host.tensor("lm_head.weight", MORTISE_DTYPE_F16, {64, 64});
+    const Seen head = Opened("awq").module({.name = "lm_head", .kind = MORTISE_MODULE_HEAD});
+    EXPECT_TRUE(head.plain);
+    EXPECT_EQ(head.note, "");
 }
 
 TEST_F(Awq, TakesMinusOneAsOneGroup) {

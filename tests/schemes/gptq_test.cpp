@@ -154,6 +154,17 @@ TEST_F(Gptq, OverridesAndSkipsByTheFirstRuleThatMatches) {
     EXPECT_NE(opened.module({.name = "m.k_proj"}).note.find("skipped by"), std::string::npos);
 }
 
+TEST_F(Gptq, OverridesTheHeadByARuleOfItsOwn) {
+    host.file("config.json", config(R"("bits": 4, "group_size": 32, "sym": false, "lm_head": true,
+        "dynamic": {"lm_head": {"bits": 8, "group_size": 16}})"));
+    coded("lm_head");
+    const Seen head = Opened("gptq").module({.name = "lm_head", .kind = MORTISE_MODULE_HEAD});
+    ASSERT_EQ(head.status, MORTISE_OK) << head.error;
+    EXPECT_EQ(head.find(MORTISE_ROLE_CODES)->bits, 8u);
+    EXPECT_EQ(head.find(MORTISE_ROLE_SCALE)->columns, 4u);
+    EXPECT_EQ(head.note, "");
+}
+
 TEST_F(Gptq, ReportsAHeadThatTheConfigPromises) {
     host.file("config.json", config(R"("bits": 4, "lm_head": true)"));
     host.tensor("lm_head.weight", MORTISE_DTYPE_BF16, {64, 64});

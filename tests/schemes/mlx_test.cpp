@@ -78,6 +78,7 @@ TEST_F(Mlx, DecidesEachModeByItsName) {
         EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->first_dtype, uint32_t{MORTISE_DTYPE_U8}) << each.settings;
         EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->columns, each.groups) << each.settings;
         EXPECT_EQ(seen.offset_kind, 0u) << each.settings;
+        EXPECT_FALSE(seen.find(MORTISE_ROLE_SCALE)->flags & MORTISE_FIELD_POSITIVE) << "of zeros it is 0";
     }
 }
 
@@ -162,6 +163,7 @@ TEST_F(Mlx, QuantizesEmbeddingsAndStacksOfExperts) {
     const Seen stack = opened.module({.name = "mlp.switch_mlp.up_proj", .experts = 4});
     ASSERT_EQ(stack.status, MORTISE_OK) << stack.error;
     EXPECT_FALSE(stack.plain);
+    EXPECT_TRUE(stack.find(MORTISE_ROLE_CODES)->accepts(std::vector<int64_t>{4, 64, 8}));
 }
 
 // A float weight [64][64], as a writer gets it.

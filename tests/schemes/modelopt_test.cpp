@@ -157,6 +157,16 @@ TEST_F(ModelOpt, BelievesTheTensorsOfAnExcludedHeadAndOfAFloatThatIsChosen) {
     EXPECT_FALSE(opened.module({.name = "lost"}).plain) << "so that the codes are called missing";
 }
 
+// formats, 20: neither is in any list.
+TEST_F(ModelOpt, LeavesHeadAndEmbeddingAsFloatsByDefault) {
+    only_flat(algorithm("FP8"));
+    tensor("embed_tokens.weight", MORTISE_DTYPE_BF16, {64, 64});
+    Opened opened("modelopt");
+    const Seen table = opened.module({.name = "embed_tokens", .kind = MORTISE_MODULE_EMBEDDING});
+    EXPECT_TRUE(table.plain);
+    EXPECT_EQ(table.note, "");
+}
+
 TEST_F(ModelOpt, DispatchesFp8OnTheRankOfItsScale) {
     float8("a", {});
     tensor("a.input_scale", MORTISE_DTYPE_F32, {});
@@ -246,6 +256,7 @@ TEST_F(ModelOpt, MultipliesTheSecondLevelOfNvfp4AndNeedsTheScaleOfItsInputs) {
     nvfp4("a");
     const Seen a = seen("NVFP4");
     EXPECT_EQ(a.levels, 2u);
+    EXPECT_EQ(a.divides, (std::vector<uint32_t>{0, 0}));
     EXPECT_FALSE(a.find(MORTISE_ROLE_INPUT_SCALE2)->flags & MORTISE_FIELD_OPTIONAL);
     const Seen only_weights = seen("W4A16_NVFP4");
     EXPECT_EQ(only_weights.granularity, uint32_t{MORTISE_ACTIVATION_NONE});

@@ -46,6 +46,14 @@ TEST_F(Mxfp4, ReadsAStackWithABiasForEachExpert) {
     EXPECT_EQ(seen.find(MORTISE_ROLE_BIAS)->tensor, "e.gate_up_proj_bias");
 }
 
+TEST_F(Mxfp4, KeepsTheAxisOfOneExpert) {
+    stack("e.gate_up_proj");
+    Opened opened("mxfp4");
+    const Seen seen = opened.module({.name = "e.gate_up_proj", .rows = 96, .columns = 64});
+    ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
+    EXPECT_TRUE(seen.find(MORTISE_ROLE_CODES)->accepts(std::vector<int64_t>{1, 96, 2, 16}));
+}
+
 TEST_F(Mxfp4, LetsTheTensorsDecideAndNotesTheContradiction) {
     Opened opened("mxfp4");
     host.tensor("e.gate_up_proj", MORTISE_DTYPE_BF16, {4, 64, 96});

@@ -50,6 +50,11 @@ TEST(Decoder, TakesSizesFromTheConfigBeforeDerivingThem) {
     EXPECT_EQ(model.linear("model.layers.0.self_attn.o_proj")->columns, 96u);
 }
 
+TEST(Decoder, TakesTheDtypeInEitherSpelling) {
+    EXPECT_EQ(build("llama", R"(, "dtype": "bfloat16")").status, MORTISE_OK) << "both say the same";
+    EXPECT_EQ(build("llama", R"(, "dtype": "float16")").status, MORTISE_REFUSED) << "and now they do not";
+}
+
 TEST(Decoder, PutsTheBiasesOfLlamaOnAllFourProjections) {
     const auto [status, model, error] = build("llama", R"(, "attention_bias": true, "mlp_bias": true)");
     ASSERT_EQ(status, MORTISE_OK) << error;

@@ -47,4 +47,17 @@ inline void widen(TensorBytes& tensor) {
     tensor.bytes = std::move(wide);
 }
 
+// Effect: the rows of `parts` become those of one tensor.
+inline void fuse(Tensors& tensors, const std::vector<std::string>& parts, const std::string& whole) {
+    TensorBytes out{tensors.at(parts[0]).dtype, tensors.at(parts[0]).shape, {}};
+    out.shape[0] = 0;
+    for (const std::string& part : parts) {
+        const TensorBytes& from = tensors.at(part);
+        out.shape[0] += from.shape[0];
+        out.bytes.insert(out.bytes.end(), from.bytes.begin(), from.bytes.end());
+        tensors.erase(part);
+    }
+    tensors[whole] = std::move(out);
+}
+
 }  // namespace mortise::test

@@ -45,6 +45,9 @@ struct IntGroups {
     }
 };
 
+// What every stored scale promises: about half of those of symmetric codes are negative.
+inline constexpr uint32_t signed_scale = MORTISE_FIELD_FINITE;
+
 namespace detail {
 
 inline mortise_shape packed_codes(const IntGroups& form) {
@@ -53,10 +56,12 @@ inline mortise_shape packed_codes(const IntGroups& form) {
 }
 inline mortise_layout packed_layout(const IntGroups& form, bool codes) {
     switch (form.packing) {
-        case IntGroups::Packing::rows_even_first: return row_words_even_first(form.rows);
+        case IntGroups::Packing::rows_even_first:
+            return row_words_even_first(form.rows);
         case IntGroups::Packing::column_planes:
             return codes ? column_planes(form.bits, form.rows) : row_planes(form.bits, form.rows);
-        default: return codes ? column_words(form.bits, form.rows) : row_words(form.bits, form.rows);
+        default:
+            return codes ? column_words(form.bits, form.rows) : row_words(form.bits, form.rows);
     }
 }
 inline void add_zeros(Spec& spec, const IntGroups& form, const std::string& tensor) {
@@ -89,7 +94,7 @@ inline Spec padded_groups(const IntGroups& form, const std::string& codes, const
     scale.bits = scale_bits;
     scale.layout = one_plane(
         scale_bits, {by_row(static_cast<int64_t>(words * 8 * scale_bits)), by_column(scale_bits), by_bit()});
-    scale.flags = MORTISE_FIELD_FINITE;
+    scale.flags = signed_scale;
     mortise_field& zero = spec.offsets(MORTISE_ROLE_ZERO_POINT, zeros, 1, form.group, {MORTISE_DTYPE_I32},
                                        {shape_of({form.rows, words})});
     zero.encoding = MORTISE_ENCODING_UNSIGNED;
@@ -115,7 +120,7 @@ inline Spec interleaved_groups(const IntGroups& form, const std::string& codes, 
     for (mortise_field* field : {&scale, &addend}) {
         field->bits = scale_bits;
         field->layout = column_major(scale_bits, form.rows);
-        field->flags = MORTISE_FIELD_FINITE;
+        field->flags = signed_scale;
     }
     return spec;
 }
@@ -143,7 +148,7 @@ inline Spec int_groups(const IntGroups& form, const std::string& codes, const st
                                       {shape_of({form.groups(), form.rows})});
     scale.bits = scale_bits;
     scale.layout = column_major(scale_bits, form.rows);
-    scale.flags = MORTISE_FIELD_FINITE;
+    scale.flags = signed_scale;
     if (form.stored) detail::add_zeros(spec, form, zeros);
     return spec;
 }
