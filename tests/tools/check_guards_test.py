@@ -9,6 +9,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2]
 # The "program" passes while the copy of the guarded file says so, and knows one test.
 PROGRAM = """#!/bin/sh
+if [ "$1" = --gtest_list_tests ]; then case "$2" in *Gone*) ;; *) printf 'A.\\n  Trap\\n';; esac; exit 0; fi
 echo "[ RUN      ] $1"
 case "$1" in *Nothing*) exit 0;; esac
 grep -q "guard" "$(dirname "$0")/copy"
@@ -26,7 +27,7 @@ class CheckGuards(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.root = Path(self.folder.name)
-        for name in ("tools", "tests", "build/bin"):
+        for name in ("tools", "tests/guards", "build/bin"):
             (self.root / name).mkdir(parents=True)
         shutil.copy(SOURCE / "tools/check_guards", self.root / "tools/check_guards")
         (self.root / "guarded.txt").write_text("first\nthe guard\nlast\n")
@@ -36,9 +37,9 @@ class CheckGuards(unittest.TestCase):
     def tearDown(self):
         self.folder.cleanup()
 
-    def check(self, guard):
-        (self.root / "tests/guards.ini").write_text("[a trap]\n" + guard)
-        done = subprocess.run([sys.executable, self.root / "tools/check_guards"], capture_output=True, text=True)
+    def check(self, guard, *options):
+        (self.root / "tests/guards/x.ini").write_text("[a trap]\n" + guard)
+        done = subprocess.run([sys.executable, self.root / "tools/check_guards", *options], capture_output=True, text=True)
         self.assertEqual((self.root / "guarded.txt").read_text(), "first\nthe guard\nlast\n", "put back")
         return done.returncode, done.stdout + done.stderr
 
@@ -62,6 +63,21 @@ class CheckGuards(unittest.TestCase):
             "file = guarded.txt\nline = the guard\nbecomes = broken\nbuild = plugin test_x\ntest = test_x:A.Trap\n")
         self.assertEqual(code, 1)
         self.assertIn("does not build", said)
+
+    def test_looking_builds_nothing_and_misses_lines_and_tests_that_are_gone(self):
+        shutil.copy(self.root / "program.sh", self.root / "build/bin/test_x")
+        (self.root / "build/bin/test_x").chmod(0o755)
+        guard = "file = guarded.txt\nline = {}\ntest = test_x:{}\nreference = somebody #1\n"
+        for line, test, passes in (("the guard", "A.Trap", True), ("gone", "A.Trap", False), ("the guard", "Gone", False)):
+            code, said = self.check(guard.format(line, test), "--look")
+            self.assertEqual(code == 0, passes, said)
+        self.assertFalse((self.root / "build/bin/copy").exists(), "nothing was built")
+
+    def test_one_name_in_two_lists_is_refused(self):
+        (self.root / "tests/guards/y.ini").write_text("[a trap]\nfile = guarded.txt\nline = last\ntest = test_x:A\n")
+        code, said = self.check("file = guarded.txt\nline = the guard\ntest = test_x:A.Trap\n")
+        self.assertNotEqual(code, 0)
+        self.assertIn("another list", said)
 
     def test_unknown_keys_are_refused(self):
         code, said = self.check("file = guarded.txt\nline = the guard\ntest = test_x:A.Trap\nodd = 1\n")
