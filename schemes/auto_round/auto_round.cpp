@@ -1,8 +1,11 @@
-// Integer codes in groups as auto-round writes them. The packing is named by "packing_format": codes along
-// the columns with zero points less one, the same with zero points as they are, or 4 bits along the rows.
-// There are no column maps; about half of the symmetric scales are negative. Facts as auto-round 0.16 writes
-// and reads.
+// Codes as auto-round writes them. Integers in groups: "packing_format" says whether they lie along the
+// columns with zero points less one, the same with zero points as they are, or along the rows with 4 bits;
+// there are no column maps, and about half of the symmetric scales are negative. 8-bit floats under one scale
+// per matrix, row or block, and small floats in groups, in the names that llm-compressor gives them. Facts as
+// auto-round 0.16 writes and reads.
 
+#include "mortise/sdk/float8.h"
+#include "mortise/sdk/float_groups.h"
 #include "mortise/sdk/int_groups.h"
 #include "mortise/sdk/scheme.h"
 
@@ -10,33 +13,65 @@ namespace {
 
 using namespace mortise::sdk;
 
+// Families of codes and of inputs, without the bits and variants that may follow in the name.
+constexpr std::string_view kinds[] = {"int", "fp", "mx_fp", "nv_fp"};
+
 struct Settings {
     int64_t bits = 4, group = 128;
     bool symmetric = true;
+    std::string kind = "int";
+    std::vector<uint64_t> block;  // rows and columns that share a scale, instead of a group
+    int64_t input_bits = 16;      // 16 and more: inputs stay floats
+    int64_t input_group = 0;
+    bool dynamic = true;   // input scales come from the data
+    bool ceiling = false;  // the exponent of an input scale is rounded up
 
     void read(const Config& from) {
         bits = from.get<int64_t>("bits", bits);
-        group = from.get<int64_t>("group_size", group);
+        const Config size = from["group_size"];
+        if (size.is_array())
+            block = block_size(size);
+        else
+            group = from.get<int64_t>("group_size", group);
         symmetric = from.get<bool>("sym", symmetric);
         if (skips()) return from.ignore_all();
-        from.one_of("data_type", {"int", "int_sym", "int_asym"}, "int");
-        if (const int64_t inputs = from.get<int64_t>("act_bits", 16); inputs < 16)
-            throw Unsupported({.what = "quantized inputs are not supported",
-                               .expected = "act_bits 16",
-                               .found = std::to_string(inputs),
-                               .node = from.node()});
+        if (from["data_type"]) kind = kind_of(from, from.get("data_type", ""));
         for (const char* key : {"super_bits", "super_group_size", "rotation_config"}) from.refuse_if_set(key);
-        from.ignore({"act_data_type", "act_dynamic", "act_group_size", "act_sym", "scale_dtype"});
-        if (bits < 2 || bits > 8)
-            throw Unsupported({.what = "these bits are not supported",
-                               .expected = "2 to 8",
-                               .found = std::to_string(bits),
+        from.ignore({"act_sym", "scale_dtype"});
+        input_bits = from.get<int64_t>("act_bits", input_bits);
+        input_group = from.get<int64_t>("act_group_size", input_group);
+        dynamic = from.get<bool>("act_dynamic", dynamic);
+        const std::string inputs = from.get("act_data_type", "");
+        ceiling = inputs.ends_with("_rceil");
+        const bool same = input_bits >= 16 || kind_of(from, inputs.empty() ? kind : inputs) == kind;
+        if (input_bits < 16 && (kind == "int" || !same || input_bits != bits))
+            throw Unsupported({.what = "inputs of these codes are not supported",
+                               .expected = "floats, or codes of the kind and bits of the float weights",
+                               .found = std::to_string(input_bits) + " bits of '" + inputs +
+                                        "' beside weights of '" + kind + "'",
                                .node = from.node()});
-        if (group == 0 || group < -1)
+        if (bits < 2 || bits > 8 || (kind == "fp" && bits != 8) || (kind == "nv_fp" && bits != 4) ||
+            (kind == "mx_fp" && bits != 4 && bits != 8))
+            throw Unsupported(
+                {.what = "these bits are not supported",
+                 .expected = kind == "int" ? "2 to 8" : "8 of 'fp', 4 of 'nv_fp', 4 or 8 of 'mx_fp'",
+                 .found = std::to_string(bits) + " of '" + kind + "'",
+                 .node = from.node()});
+        if (group < -1 || (group == 0 && kind != "fp"))
             throw Refused(
                 {.what = "group_size is out of range", .found = std::to_string(group), .node = from.node()});
     }
     bool skips() const { return bits >= 16; }
+
+  private:
+    static std::string kind_of(const Config& from, const std::string& name) {
+        for (const std::string_view kind : kinds)
+            if (name.starts_with(kind) && name.find("e5m") == std::string::npos) return std::string(kind);
+        throw Unsupported({.what = "these codes are not supported",
+                           .expected = "int, fp (e4m3), mx_fp or nv_fp",
+                           .found = name,
+                           .node = from.node()});
+    }
 };
 
 class AutoRound : public Scheme {
@@ -44,16 +79,15 @@ class AutoRound : public Scheme {
     explicit AutoRound(const Checkpoint& checkpoint) : Scheme(checkpoint) {
         const Config q = quantization_of(checkpoint);
         q.first_of<std::string>({"quant_method", "method"});
-        packing_ = q.one_of("packing_format", {"auto_round", "auto_round:auto_gptq", "auto_round:gptq",
-                                               "auto_round:auto_awq", "auto_round:awq"});
-        rows_ = packing_ == "auto_round:auto_awq" || packing_ == "auto_round:awq";
-        less_one_ = packing_ == "auto_round:auto_gptq" || packing_ == "auto_round:gptq";
         q.require("bits");
         settings_.read(q);
-        q.ignore({"amp", "autoround_version", "batch_size", "block_name_to_quantize", "dataset",
-                  "enable_minmax_tuning", "enable_norm_bias_tuning", "enable_quanted_input",
-                  "gradient_accumulate_steps", "iters", "low_cpu_mem_usage", "low_gpu_mem_usage", "lr",
-                  "minmax_lr", "nsamples", "quant_block_list", "seqlen", "to_quant_block_names"});
+        q.ignore_tuning();
+        q.ignore(
+            {"activation_scheme", "fmt", "weight_block_size"});  // of 8-bit floats: as the other keys say
+        q.refuse_if_set("static_attention_dtype");
+        coded_cache_ = !q.one_of("static_kv_dtype", {"fp8", "float8_e4m3fn", ""}, "").empty();
+        q.one_of("static_kv_granularity", {"tensor"}, "tensor");
+        read_packing(q);
         read_extra(q["extra_config"]);
     }
 
@@ -75,8 +109,9 @@ class AutoRound : public Scheme {
         Settings settings = settings_;
         if (rule != nullptr) settings.read(rule->node);
         const Config node = rule != nullptr ? rule->node : Config();
-        const bool coded = checkpoint().has(name + ".qweight") || checkpoint().has(name + ".qzeros") ||
-                           checkpoint().has(name + ".scales");
+        bool coded = is_coded(checkpoint(), name + ".weight").value_or(false);
+        for (const char* leaf : {".qweight", ".qzeros", ".scales", ".weight_packed"})
+            coded = coded || checkpoint().has(name + leaf);
         if (!coded) {
             const bool claimed = rule != nullptr && !settings.skips();
             const std::string note = claimed ? rule->text + " says " + std::to_string(settings.bits) +
@@ -90,16 +125,40 @@ class AutoRound : public Scheme {
             settings = settings_;
             note = rule != nullptr ? rule->text + " says that it is left as it is, and it is quantized" : "";
         }
-        say(answer, quantized(m, name, settings), false,
+        if (m.experts != 1) throw Unsupported({.what = "stacked experts are not supported", .subject = name});
+        Spec spec = settings.kind == "int"  ? integers(m, name, settings)
+                    : settings.kind == "fp" ? floats8(m, settings)
+                                            : small_floats(m, name, settings);
+        add_bias_or_zeros(spec, name + ".bias", m);
+        say(answer, std::move(spec), false,
             rule != nullptr && note.empty() ? rule->text : "quant_method auto-round", note, node);
     }
 
+    CacheCoding cache_coding() override {
+        return coded_cache_ ? float8_cache("static_kv_dtype") : CacheCoding{};
+    }
     void rules(mortise_rule_visitor visit, void* context) override {
         exact_.report(visit, context);
         regex_.report(visit, context);
     }
 
   private:
+    // How integers are packed; of floats the tensors' names and dtypes tell.
+    void read_packing(const Config& q) {
+        if (!q["packing_format"] && settings_.kind != "int") return;
+        if (q.get("packing_format", "") == "auto_round:fake")
+            throw Unsupported(
+                {.what = "packing 'auto_round:fake' holds no codes: its weights are rounded floats, "
+                         "to be run by the library that made them",
+                 .fix = "export the model in the format 'auto_round' or 'llm_compressor'",
+                 .node = q.node()});
+        const std::string packing =
+            q.one_of("packing_format", {"auto_round", "auto_round:auto_gptq", "auto_round:gptq",
+                                        "auto_round:auto_awq", "auto_round:awq", "auto_round:fp8",
+                                        "auto_round:fp8_static", "auto_round:llm_compressor"});
+        rows_ = packing == "auto_round:auto_awq" || packing == "auto_round:awq";
+        less_one_ = packing == "auto_round:auto_gptq" || packing == "auto_round:gptq";
+    }
     // Keys that are names of modules decide first; any other key is a regular expression for any part of a
     // name.
     void read_extra(const Config& extra) {
@@ -120,7 +179,53 @@ class AutoRound : public Scheme {
         }
     }
 
-    Spec quantized(const mortise_module& m, const std::string& name, const Settings& settings) const {
+    Spec floats8(const mortise_module& m, const Settings& settings) const {
+        const Float8Names names =
+            float8_names(checkpoint(), m, settings.block.empty() ? "_scale" : "_scale_inv");
+        if (settings.block.empty() && settings.group > 0)
+            throw Unsupported({.what = "8-bit floats in groups of columns are not supported",
+                               .subject = names.weight,
+                               .expected = "group_size 0, -1 or two numbers",
+                               .found = std::to_string(settings.group)});
+        Float8 form{.rows = m.rows, .columns = m.columns, .block_rows = settings.group < 0 ? 1u : 0u};
+        if (!settings.block.empty()) {
+            form.block_rows = settings.block[0];
+            form.block_columns = settings.block[1];
+        }
+        Spec spec = float8(form, names.weight, names.scale);
+        if (settings.input_bits >= 16) return spec;
+        if (!settings.dynamic)
+            add_float8_input(spec, names.input_scale);
+        else
+            spec->activation = settings.input_group > 0
+                                   ? float8_groups(static_cast<uint64_t>(settings.input_group), false)
+                                   : float8_tokens();
+        return spec;
+    }
+    Spec small_floats(const mortise_module& m, const std::string& name, const Settings& settings) const {
+        const FloatGroups form{
+            .rows = m.rows,
+            .columns = m.columns,
+            .group = settings.group < 0 ? m.columns : static_cast<uint64_t>(settings.group),
+            .bits = static_cast<uint32_t>(settings.bits),
+            .exponents = settings.kind == "mx_fp"};
+        if (!form.fits())
+            throw Refused({.what = "columns do not fill groups",
+                           .subject = name,
+                           .expected = "a multiple of " + std::to_string(form.group),
+                           .found = std::to_string(m.columns)});
+        Spec spec = float_groups(form, name + (form.bits == 4 ? ".weight_packed" : ".weight"),
+                                 name + ".weight_scale");
+        if (!form.exponents) add_global_scale(spec, name + ".weight_global_scale", true);
+        if (settings.input_bits >= 16) return spec;
+        if (form.exponents)
+            spec->activation = microscaled_inputs(
+                form.bits, settings.ceiling ? MORTISE_EXPONENT_CEIL : MORTISE_EXPONENT_FLOOR);
+        else
+            add_float4_inputs(spec, name + ".input_global_scale", true);
+        return spec;
+    }
+    Spec integers(const mortise_module& m, const std::string& name, const Settings& settings) const {
         IntGroups form{.rows = m.rows,
                        .columns = m.columns,
                        .bits = static_cast<uint32_t>(settings.bits),
@@ -129,7 +234,6 @@ class AutoRound : public Scheme {
             settings.group < 0 ? m.columns : std::min(static_cast<uint64_t>(settings.group), m.columns);
         form.packing = rows_ ? IntGroups::Packing::rows_even_first : IntGroups::Packing::columns;
         form.less_one = less_one_;
-        if (m.experts != 1) throw Unsupported({.what = "stacked experts are not supported", .subject = name});
         if (form.bits >= 5 && form.bits <= 7)
             throw Unsupported({.what = "this packing has no such bits",
                                .subject = name,
@@ -147,13 +251,11 @@ class AutoRound : public Scheme {
                            .found = "no such tensor",
                            .fix = "the download is incomplete or the config names another format"});
         const auto scale = checkpoint().tensor(name + ".scales");
-        Spec spec = int_groups(form, name + ".qweight", name + ".scales", name + ".qzeros",
-                               scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16);
-        add_bias_or_zeros(spec, name + ".bias", m);
-        return spec;
+        return int_groups(form, name + ".qweight", name + ".scales", name + ".qzeros",
+                          scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16);
     }
 
-    std::string packing_;
+    bool coded_cache_ = false;
     bool rows_ = false;      // packed along the rows
     bool less_one_ = false;  // zero points are stored less one
     Settings settings_;

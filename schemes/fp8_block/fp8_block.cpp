@@ -14,6 +14,10 @@ class Fp8Block : public Scheme {
     explicit Fp8Block(const Checkpoint& checkpoint) : Scheme(checkpoint) {
         const Config q = quantization_of(checkpoint);
         q.ignore({"quant_method", "dequantize"});
+        q.ignore_tuning();
+        // Tuners repeat here what the other keys and the tensors say.
+        q.ignore({"act_bits", "act_data_type", "act_dynamic", "act_group_size", "act_sym", "bits",
+                  "data_type", "extra_config", "group_size", "sym"});
         q.one_of("activation_scheme", {"dynamic"}, "dynamic");
         q.one_of("fmt", {"e4m3", "float8_e4m3fn"}, "e4m3");
         exponents_ = q.one_of("scale_fmt", {"float", "ue8m0"}, "float") == "ue8m0";

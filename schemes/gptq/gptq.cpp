@@ -11,41 +11,25 @@ using namespace mortise::sdk;
 
 // Keys of the producers that say how a file was made and nothing about how it is read.
 constexpr std::initializer_list<const char*> inert = {"act_group_aware",
-                                                      "amp",
-                                                      "autoround_version",
                                                       "backend",
-                                                      "batch_size",
-                                                      "block_name_to_quantize",
-                                                      "bs",
                                                       "cache_block_outputs",
                                                       "damp_auto_increment",
                                                       "damp_percent",
-                                                      "dataset",
                                                       "disable_exllama",
-                                                      "enable_minmax_tuning",
-                                                      "enable_quanted_input",
                                                       "exllama_config",
                                                       "fallback",
                                                       "foem",
                                                       "gptaq",
-                                                      "gradient_accumulate_steps",
                                                       "hessian",
                                                       "hf_device_map",
-                                                      "iters",
-                                                      "low_gpu_mem_usage",
-                                                      "lr",
                                                       "max_input_length",
                                                       "meta",
-                                                      "minmax_lr",
                                                       "model_file_base_name",
                                                       "model_name_or_path",
                                                       "model_seqlen",
                                                       "module_name_preceding_first_block",
                                                       "mse",
-                                                      "nsamples",
                                                       "pad_token_id",
-                                                      "scale_dtype",
-                                                      "seqlen",
                                                       "static_groups",
                                                       "tokenizer",
                                                       "true_sequential",
@@ -94,6 +78,7 @@ class Gptq : public Scheme {
         q.refuse_if_set("adapter");
         q.refuse_if_set("rotation");
         q.ignore(inert);
+        q.ignore_tuning();
         if (!q["bits"] && !q["w_bit"] && !q["wbits"])
             throw Refused({.what = "missing key 'bits'", .node = q.node()});
         settings_.read(q);
@@ -279,6 +264,7 @@ class Gptq : public Scheme {
         rule.node.refuse_if_set("adapter");
         rule.node.refuse_if_set("rotation");
         rule.node.ignore(inert);
+        rule.node.ignore_tuning();
     }
     // A list of names below a layer, or a list of such lists.
     void read_inside(const Config& list) {

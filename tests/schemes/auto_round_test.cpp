@@ -30,12 +30,101 @@ TEST_F(AutoRound, ReadsItsThreePackingsAndNoOther) {
         EXPECT_FALSE(seen.find(MORTISE_ROLE_SCALE)->flags & MORTISE_FIELD_POSITIVE)
             << "about half of the scales of symmetric files are negative";
     }
-    host.file("config.json", config("auto_round:llm_compressor"));
-    EXPECT_EQ(Opened("auto_round").status, MORTISE_UNSUPPORTED);
-    host.file("config.json", config("auto_round", R"(, "data_type": "fp8")"));
-    EXPECT_EQ(Opened("auto_round").status, MORTISE_UNSUPPORTED);
-    host.file("config.json", config("auto_round", R"(, "act_bits": 8)"));
-    EXPECT_EQ(Opened("auto_round").status, MORTISE_UNSUPPORTED);
+    for (const char* packing : {"auto_round:marlin", "auto_round:fake"}) {
+        host.file("config.json", config(packing));
+        const Opened opened("auto_round");
+        EXPECT_EQ(opened.status, MORTISE_UNSUPPORTED) << packing;
+        EXPECT_NE(opened.error.find(packing), std::string::npos) << opened.error;
+    }
+    host.file("config.json", R"({"quantization_config": {"quant_method": "auto-round", "bits": 4}})");
+    EXPECT_EQ(Opened("auto_round").status, MORTISE_REFUSED) << "integers without a packing";
+}
+
+TEST_F(AutoRound, RefusesCodesAndInputsThatItCannotCompute) {
+    for (const char* more :
+         {R"("data_type": "fp8_e5m2", "bits": 8)", R"("data_type": "fp", "bits": 4)",
+          R"("data_type": "mx_fp", "bits": 6)", R"("data_type": "int", "bits": 8, "act_bits": 8)",
+          R"("data_type": "fp", "bits": 8, "act_bits": 8, "act_data_type": "int")",
+          R"("data_type": "nv_fp", "bits": 4, "act_bits": 8)"}) {
+        host.file(
+            "config.json",
+            R"({"quantization_config": {"quant_method": "auto-round", "group_size": 16, "packing_format": "auto_round", )" +
+                std::string(more) + "}}");
+        EXPECT_EQ(Opened("auto_round").status, MORTISE_UNSUPPORTED) << more;
+    }
+}
+
+TEST_F(AutoRound, ReadsEightBitFloatsByMatrixRowOrBlock) {
+    struct Case {
+        const char* keys;
+        const char* scale;
+        std::vector<int64_t> shape;
+        uint32_t granularity, dynamic;
+    };
+    const Case cases[] = {
+        {R"("group_size": 0)", "a.weight_scale", {1}, MORTISE_ACTIVATION_NONE, 0},
+        {R"("group_size": -1, "act_bits": 8, "act_data_type": "fp", "act_dynamic": false, "act_group_size": 0)",
+         "a.weight_scale",
+         {64},
+         MORTISE_ACTIVATION_TENSOR,
+         0},
+        {R"("group_size": -1, "act_bits": 8, "act_data_type": "fp", "act_dynamic": true, "act_group_size": -1)",
+         "a.weight_scale",
+         {64, 1},
+         MORTISE_ACTIVATION_TOKEN,
+         1},
+        {R"("group_size": [32, 32], "act_bits": 8, "act_data_type": "fp", "act_dynamic": true, "act_group_size": 32)",
+         "a.weight_scale_inv",
+         {2, 2},
+         MORTISE_ACTIVATION_GROUP,
+         1}};
+    for (const Case& each : cases) {
+        host.reset();
+        host.file(
+            "config.json",
+            R"({"quantization_config": {"quant_method": "auto-round", "bits": 8, "data_type": "fp", "sym": true, )" +
+                std::string(each.keys) + "}}");
+        host.tensor("a.weight", MORTISE_DTYPE_F8_E4M3, {64, 64});
+        host.tensor(each.scale, MORTISE_DTYPE_BF16, each.shape);
+        host.tensor("a.input_scale", MORTISE_DTYPE_BF16, {1});
+        const Seen seen = Opened("auto_round").module({.name = "a"});
+        ASSERT_EQ(seen.status, MORTISE_OK) << each.keys << seen.error;
+        EXPECT_EQ(seen.find(MORTISE_ROLE_SCALE)->tensor, each.scale);
+        EXPECT_TRUE(seen.find(MORTISE_ROLE_SCALE)->accepts(each.shape)) << each.keys;
+        EXPECT_EQ(seen.granularity, each.granularity) << each.keys;
+        EXPECT_EQ(seen.dynamic, each.dynamic) << each.keys;
+        EXPECT_EQ(host.unread(), "");
+    }
+}
+
+TEST_F(AutoRound, ReadsSmallFloatsInGroupsUnderTheNamesOfAnotherProducer) {
+    const std::string start =
+        R"({"quantization_config": {"quant_method": "auto-round", "packing_format": "auto_round:llm_compressor", "sym": true, )";
+    host.file(
+        "config.json",
+        start + R"("bits": 4, "data_type": "nv_fp", "group_size": 16, "act_bits": 4, "act_dynamic": true,
+        "act_data_type": "nv_fp4_with_static_gs", "extra_config": {"b": {"bits": 8, "data_type": "mx_fp", "group_size": 32, "act_bits": 8,
+        "act_data_type": "mx_fp_rceil"}}}})");
+    host.tensor("a.weight_packed", MORTISE_DTYPE_U8, {64, 32});
+    host.tensor("b.weight", MORTISE_DTYPE_F8_E4M3, {64, 64});
+    Opened opened("auto_round");
+    const Seen four = opened.module({.name = "a"});
+    ASSERT_EQ(four.status, MORTISE_OK) << four.error;
+    EXPECT_EQ(four.find(MORTISE_ROLE_CODES)->tensor, "a.weight_packed");
+    EXPECT_EQ(four.find(MORTISE_ROLE_SCALE2)->tensor, "a.weight_global_scale");
+    EXPECT_EQ(four.divides, (std::vector<uint32_t>{0, 1}));
+    EXPECT_EQ(four.find(MORTISE_ROLE_INPUT_SCALE2)->tensor, "a.input_global_scale");
+    const Seen eight = opened.module({.name = "b"});
+    ASSERT_EQ(eight.status, MORTISE_OK) << eight.error;
+    EXPECT_EQ(eight.find(MORTISE_ROLE_SCALE)->encoding, uint32_t{MORTISE_ENCODING_E8M0});
+    EXPECT_EQ(eight.granularity, uint32_t{MORTISE_ACTIVATION_GROUP});
+    EXPECT_EQ(opened.module({.name = "a", .columns = 24}).status, MORTISE_REFUSED);
+}
+
+TEST_F(AutoRound, AsksForTheScalesOfACacheThatTheConfigNames) {
+    host.file("config.json",
+              config("auto_round", R"(, "static_kv_dtype": "fp8", "static_kv_granularity": "tensor")"));
+    EXPECT_EQ(Opened("auto_round").cache("l.0.self_attn", 2).n_fields, 2u);
 }
 
 TEST_F(AutoRound, PrefersANameToAnExpression) {

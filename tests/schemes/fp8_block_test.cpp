@@ -32,6 +32,15 @@ TEST_F(Fp8Block, ClaimsFp8WithABlockSize) {
     EXPECT_FALSE(claims("fp8_block")) << "methods are compared whole";
 }
 
+TEST_F(Fp8Block, LeavesUnreadWhatATunerRepeats) {
+    host.file("config.json",
+              config(R"(, "act_bits": 8, "act_data_type": "fp", "act_dynamic": true, "act_group_size": 128,
+        "act_sym": true, "autoround_version": "0.16.1", "bits": 8, "block_name_to_quantize": "model.layers", "data_type": "fp",
+        "extra_config": {".*gate.*": {"bits": 16}}, "fmt": "e4m3", "group_size": [128, 128], "sym": true)"));
+    EXPECT_EQ(Opened("fp8_block").status, MORTISE_OK);
+    EXPECT_EQ(host.unread(), "");
+}
+
 TEST_F(Fp8Block, MultipliesByTheScaleWhoseNameSaysInverse) {
     host.file("config.json", config());
     coded("a", {256, 128}, {2, 1});

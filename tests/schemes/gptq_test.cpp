@@ -68,12 +68,13 @@ TEST_F(Gptq, ReadsEveryKeyOfAPublishedConfigAndNoOther) {
     host.file(
         "config.json",
         config(R"("bits": 4, "group_size": 32, "desc_act": false, "damp_percent": 0.1, "static_groups": false,
-        "meta": {"quantizer": ["a:1"]}, "dynamic": {"-:.*k_proj": {"bits": 3}, ".*v_proj": {"bits": 8, "odd": 2}}, "odd_key": 1)"));
+        "meta": {"quantizer": ["a:1"]}, "provider": "auto-round", "autoround_version": "0.16.1", "dynamic": {"-:.*k_proj": {"bits": 3}, ".*v_proj": {"bits": 8, "odd": 2}}, "odd_key": 1)"));
     const Opened opened("gptq");
     ASSERT_EQ(opened.status, MORTISE_OK) << opened.error;
     EXPECT_NE(host.unread().find("odd_key"), std::string::npos);
     EXPECT_NE(host.unread().find("odd "), std::string::npos) << host.unread();
-    EXPECT_EQ(host.unread().find("meta"), std::string::npos) << host.unread();
+    for (const char* key : {"meta", "provider", "autoround_version"})
+        EXPECT_EQ(host.unread().find(key), std::string::npos) << host.unread();
 }
 
 TEST_F(Gptq, DescribesZeroPointsOfAsymmetricFiles) {

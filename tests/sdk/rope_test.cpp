@@ -34,6 +34,10 @@ TEST(Rope, ReadsBothSpellingsAlike) {
         R"({"max_position_embeddings": 64, "rope_theta": 100, "rope_scaling": {"type": "linear", "factor": 4}})");
     EXPECT_EQ(FakeHost::instance().unread(), "");
     EXPECT_EQ(now.frequencies, old.frequencies);
+    const auto beside =
+        rope_of(R"({"max_position_embeddings": 64, "rope_theta": 100, "rope_type": "linear", "factor": 4})");
+    EXPECT_EQ(FakeHost::instance().unread(), "");
+    EXPECT_EQ(now.frequencies, beside.frequencies) << "the object's keys among those of the model";
     expect_near(now.frequencies, {0.25, 0.25 / std::sqrt(10.0), 0.025, 0.025 / std::sqrt(10.0)});
 }
 

@@ -177,7 +177,7 @@ inline ModuleGroups read_groups(const Config& config) {
 // rotated: the caller reads the transforms.
 inline void check_beside_groups(const Config& config, bool rotated = false) {
     config.one_of("quantization_status", {"compressed", "frozen"}, "compressed");
-    config.ignore({"version", "global_compression_ratio", "quant_method"});
+    config.ignore({"version", "global_compression_ratio", "provider", "quant_method"});
     if (!rotated) config.refuse_if_set("transform_config");
     if (const Config sparsity = config["sparsity_config"]; sparsity.is_object() && sparsity.size() > 0) {
         sparsity.one_of("format", {"dense"});

@@ -119,7 +119,8 @@ inline void scale_long(Config c, Config root, Rope& rope, const std::vector<doub
 // Errors: an unknown type, a missing or contradictory key.
 inline Rope read_rope(Config root, uint64_t rotary_dim, double default_theta = 10000.0) {
     const Config given = root["rope_parameters"], old = root["rope_scaling"];
-    const Config c = given ? given : old;
+    // Some converters leave the keys of the new object beside all others.
+    const Config c = given ? given : old ? old : root["rope_type"] ? root : Config();
     Rope rope;
     rope.max_positions = root.get<uint64_t>("max_position_embeddings");
     const auto top = root.maybe<double>("rope_theta");
