@@ -24,8 +24,8 @@ class Awq : public Scheme {
     explicit Awq(const Checkpoint& checkpoint) : Scheme(checkpoint) {
         const Config q = config_of(checkpoint);
         q.ignore({"do_fuse", "modules_to_fuse", "fuse_max_seq_len", "exllama_config", "lm_head", "meta",
-                  "checkpoint_format"});
-        q.first_of<std::string>({"quant_method", "method"});
+                  "checkpoint_format", "data_type", "method", "quant_method"});
+        q.ignore_tuning();
         std::string version = lower(q.first_of<std::string>({"version", "format"}).value_or("gemm"));
         if (q.one_of("backend", {"autoawq", "llm-awq"}, "autoawq") == "llm-awq") version = "llm-awq";
         if (version == "gemv") packing_ = Packing::padded;
@@ -80,7 +80,7 @@ class Awq : public Scheme {
         }
         std::string config() override {
             return R"({"bits":4,"group_size":)" + std::to_string(group_) + R"(,"modules_to_not_convert":)" +
-                   (plain_linears().empty() ? "null" : json_list(plain_linears())) +
+                   (plain_linears().empty() ? "null" : json_list(plain_below_layers())) +
                    R"(,"quant_method":"awq","version":"gemm","zero_point":true})";
         }
 

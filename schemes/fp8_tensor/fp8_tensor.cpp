@@ -58,24 +58,31 @@ class Fp8Tensor : public Scheme {
     class Writer : public LinearWriter {
       public:
         Writer(const Checkpoint& source, Options& options)
-            : LinearWriter(source), recipe_(float8_recipe(options)) {
-            options.finish("compute=bf16, compute=f16 or compute=f32");
+            : LinearWriter(source), recipe_(float8_recipe(options)), inverse_(options.take_flag("inv")) {
+            options.finish("inv (scales named as transformers reads them), compute=bf16, compute=f16 or f32");
+            if (!match(source).yes) return;
+            source.each_below("", [&](const mortise_tensor& tensor) {
+                inverse_ = inverse_ || view(tensor.name).ends_with(".weight_scale_inv");
+            });
         }
+        // Without a block size of null transformers assumes blocks of 128.
         std::string config() override {
             return R"({"activation_scheme":"dynamic","ignored_layers":)" + json_list(plain_modules()) +
-                   R"(,"quant_method":"fp8"})";
+                   R"(,"quant_method":"fp8","weight_block_size":null})";
         }
 
       private:
+        // AutoFP8 and vLLM say weight_scale, transformers weight_scale_inv; a source's own spelling stays.
         void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
             Spec spec = float8({.rows = m.rows, .columns = m.columns}, name_of(m) + ".weight",
-                               name_of(m) + ".weight_scale");
+                               name_of(m) + (inverse_ ? ".weight_scale_inv" : ".weight_scale"));
             store_scale(spec, current, recipe_);
             keep_bias(spec, m, current);
             spec->activation = float8_tokens();
             write(target, std::move(spec), recipe_);
         }
         Recipe recipe_;
+        bool inverse_;
     };
 
   private:

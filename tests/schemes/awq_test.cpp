@@ -157,6 +157,16 @@ TEST_F(Awq, RefusesWhatFillsNoWordsOrGroups) {
     EXPECT_EQ(Opened("awq").module({.name = "a", .columns = 48}).status, MORTISE_REFUSED);
 }
 
+TEST_F(Awq, LeavesTheRecordOfATunerUnread) {
+    host.file(
+        "config.json",
+        R"({"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm",
+        "autoround_version": "0.16.1", "data_type": "int", "enable_quanted_input": false, "iters": 50, "provider": "auto-round",
+        "sym": false, "to_quant_block_names": "model.layers", "zero_point": true}})");
+    EXPECT_EQ(Opened("awq").status, MORTISE_OK);
+    EXPECT_EQ(host.unread(), "");
+}
+
 TEST_F(Awq, WritesLinearsThatFitAndLeavesTheRest) {
     host.file("config.json", "{}");
     mortise_spec current{};
@@ -167,6 +177,8 @@ TEST_F(Awq, WritesLinearsThatFitAndLeavesTheRest) {
     EXPECT_NE(text.find(R"("group_size":32,"modules_to_not_convert":null)"), std::string::npos) << text;
     EXPECT_TRUE(written("awq", g32, {.name = "a", .columns = 48}, current, nullptr, &text).plain);
     EXPECT_NE(text.find(R"("modules_to_not_convert":["a"])"), std::string::npos) << text;
+    written("awq", g32, {.name = "m.layers.0.mlp.gate", .columns = 48}, current, nullptr, &text);
+    EXPECT_NE(text.find(R"(["mlp.gate"])"), std::string::npos) << "looked for below its layer: " << text;
     EXPECT_TRUE(written("awq", g32, {.name = "lm_head", .kind = MORTISE_MODULE_HEAD}, current).plain);
     host.file("config.json", R"({"quantization_config": )" + text + "}");
     EXPECT_TRUE(claims("awq"));

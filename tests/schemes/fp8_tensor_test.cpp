@@ -173,6 +173,27 @@ TEST_F(Fp8Tensor, WritesWhatItReads) {
     EXPECT_EQ(host.unread(), "");
 }
 
+TEST_F(Fp8Tensor, WritesNoBlockSizeAndTheSourcesOwnNameOfAScale) {
+    host.file("config.json", "{}");
+    mortise_spec current{};
+    current.encoding = MORTISE_ENCODING_BF16;
+    std::string text;
+    EXPECT_EQ(
+        written("fp8_tensor", {}, {.name = "a"}, current, nullptr, &text).find(MORTISE_ROLE_SCALE)->tensor,
+        "a.weight_scale");
+    EXPECT_NE(text.find(R"("weight_block_size":null)"), std::string::npos)
+        << "left out, some readers assume 128";
+    const std::vector<mortise_option> inverse = {{{"inv", 3}, {nullptr, 0}}};
+    EXPECT_EQ(written("fp8_tensor", inverse, {.name = "a"}, current).find(MORTISE_ROLE_SCALE)->tensor,
+              "a.weight_scale_inv");
+    host.file("config.json", config("dynamic"));
+    host.tensor("a.weight", MORTISE_DTYPE_F8_E4M3, {64, 64});
+    host.tensor("a.weight_scale_inv", MORTISE_DTYPE_F32, {});
+    current.encoding = MORTISE_ENCODING_E4M3;
+    EXPECT_EQ(written("fp8_tensor", {}, {.name = "a"}, current).find(MORTISE_ROLE_SCALE)->tensor,
+              "a.weight_scale_inv");
+}
+
 TEST_F(Fp8Tensor, RefusesWhatItDoesNotKnow) {
     for (const auto& [scheme, more] : {std::pair{"token", ""},
                                        {"static", R"(, "fmt": "e5m2")"},

@@ -251,7 +251,7 @@ class LinearWriter : public SchemeWriter {
         const std::string why = why_float(module, current);
         const bool head = module.kind == MORTISE_MODULE_HEAD;
         if (why.empty()) {
-            if (head) coded_heads_.push_back(name_of(module));
+            (head ? coded_heads_ : coded_linears_).push_back(name_of(module));
             return linear(module, current, target);
         }
         if (head) heads_.push_back(name_of(module));
@@ -280,6 +280,20 @@ class LinearWriter : public SchemeWriter {
         return all;
     }
     const std::vector<std::string>& coded_heads() const { return coded_heads_; }
+    // Effect: the linears left as floats, for readers that look for an entry anywhere in a name below its
+    // layer: so written wherever that leaves out no coded linear, else whole.
+    std::vector<std::string> plain_below_layers() const {
+        std::vector<std::string> out;
+        for (const std::string& name : linears_) {
+            const std::string below = below_layer(name);
+            const bool alone = std::ranges::none_of(coded_linears_, [&](const std::string& coded) {
+                return coded.find(below) != std::string::npos;
+            });
+            const std::string& entry = alone ? below : name;
+            if (std::ranges::find(out, entry) == out.end()) out.push_back(entry);
+        }
+        return out;
+    }
 
   private:
     std::string why_float(const mortise_module& module, const mortise_spec& current) const {
@@ -294,6 +308,17 @@ class LinearWriter : public SchemeWriter {
         return why_plain(module);
     }
 
+    // Effect: what follows the first component that is a number; the whole name where there is none.
+    static std::string below_layer(const std::string& name) {
+        for (size_t dot = name.find('.'); dot != std::string::npos;) {
+            const size_t end = name.find('.', dot + 1);
+            const bool number = end != std::string::npos && end > dot + 1 &&
+                                name.find_first_not_of("0123456789", dot + 1) == end;
+            if (number) return name.substr(end + 1);
+            dot = end;
+        }
+        return name;
+    }
     // Effect: true iff the source says that it is quantized: then its floats were left out on purpose.
     bool has_codes() const {
         for (const char* key : {"quantization_config", "compression_config", "quantization"})
@@ -303,7 +328,7 @@ class LinearWriter : public SchemeWriter {
 
     Reach reach_;
     bool head_ = false, embedding_ = false;
-    std::vector<std::string> heads_, linears_, coded_heads_;
+    std::vector<std::string> heads_, linears_, coded_linears_, coded_heads_;
 };
 
 // Effect: the columns that share a scale in the source's coded modules; 0 = none is coded, or all share one.
