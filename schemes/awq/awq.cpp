@@ -93,7 +93,7 @@ class Awq : public Scheme {
             if (group_ == 0 && m.kind == MORTISE_MODULE_LINEAR) group_ = own != 0 ? own : 128;
         }
         std::string why_plain(const mortise_module& m) const override {
-            return form_of(m).fits() && m.columns % group_ == 0 ? "" : "it fills no words or groups";
+            return form_of(m).fits() && m.columns % group_ == 0 ? "" : "no multiple of 8 rows x one group";
         }
         void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
             const uint32_t half = MORTISE_DTYPE_F16, halves = MORTISE_ENCODING_F16;

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cmath>
+#include <map>
 #include <optional>
 
 #include "base/codes.h"
@@ -124,6 +125,11 @@ class Convert : public Command {
                      module.change.changed ? fmt::format("{:.1f}", module.change.sqnr_db()) : "lossless"});
             print(table.text());
         }
+        std::map<std::string, uint64_t> kept;  // why -> modules
+        for (const auto& module : report.modules)
+            if (!module.reason.empty()) ++kept[module.to + ": " + module.reason];
+        for (const auto& [why, count] : kept)
+            line(fmt::format("{} {} {}", count, count == 1 ? "module stays" : "modules stay", why));
         for (const std::string& note : report.notes) line("note: " + note);
         line(fmt::format(
             "{}: {} modules, {}; {}", out_, report.modules.size(), human_bytes(report.bytes),
