@@ -5,8 +5,10 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 
 #include "checkpoint/write.h"
+#include "load/cache_numbers.h"
 #include "load/contents.h"
 #include "load/module_rewriter.h"
 #include "load/side_files.h"
@@ -24,6 +26,7 @@ struct Job {
     std::vector<uint64_t> rows;  // row of the source for each row written; empty = same order
     plan::Target target;
     std::vector<uint32_t> absent;  // optional roles that are not written
+    std::set<std::string> shared;  // tensors that an earlier module writes
 };
 
 // A vector to write, in the dtype it keeps.
@@ -65,6 +68,7 @@ class Converter {
                         ConvertedModule& out);
     Status share_amax();
     Status write_vector(const VectorJob& job, checkpoint::SafetensorsWriter& file);
+    Status write_vectors(checkpoint::SafetensorsWriter& file);
     Status refuse_change() const;
 
     const plan::Planned& planned_;
@@ -75,12 +79,13 @@ class Converter {
     Ledger ledger_;
     std::vector<Job> jobs_;
     std::vector<VectorJob> vectors_;
+    std::vector<CacheNumber> cache_;
     std::vector<Shard> shards_;
     NewQuantization quantization_;
     DType float_dtype_{};  // of plain weights written; 0 = as the source
     ConvertReport report_;
     std::map<std::string, float> shared_amax_;
-    uint64_t cache_numbers_ = 0;
+    std::set<std::string> matrices_;  // that rotate inputs
     uint64_t done_ = 0;
 };
 
@@ -96,6 +101,7 @@ std::vector<checkpoint::NewTensor> tensors_of(const Job& job) {
             std::find(job.absent.begin(), job.absent.end(), field.role) != job.absent.end())
             continue;
         const bool known =
+            job.shared.contains(field.tensor) ||
             std::any_of(out.begin(), out.end(), [&](const auto& t) { return t.name == field.tensor; });
         if (!known) out.push_back({field.tensor, field.dtypes.front(), field.shapes.front()});
     }
@@ -113,20 +119,17 @@ Status Converter::prepare(registry::Registry& registry) {
                 plan::DialectWriter::open(*chosen.table, chosen.id, planned_.view(), options_.parameters));
     for (uint32_t s = 0; s < plan_.sources.size(); ++s)
         if (plan_.sources[s].kind != 0 && !plan_.sources[s].dropped) MORTISE_CHECK(add_job(writer, s));
+    MORTISE_TRY(CacheNumbers cache, cache_numbers(planned_, writer));
+    cache_ = std::move(cache.written);
+    report_.notes = std::move(cache.notes);
     MORTISE_TRY(quantization_.text, writer.config());
     quantization_.copy = writer.config_copy();
+    MORTISE_TRY(quantization_.files, writer.files());
     MORTISE_CHECK(choose_vector_dtypes());
     lay_out_shards();
     for (const plan::Source& source : plan_.sources)
-        if (source.kind == 0)
-            cache_numbers_ +=
-                source.tensors.size() - static_cast<uint64_t>(std::ranges::count(source.tensors, plan::none));
-    if (cache_numbers_ > 0)
-        report_.notes.push_back(
-            std::to_string(cache_numbers_) +
-            " scales of the KV cache are not written: no dialect has been asked for them");
-    for (const plan::Source& source : plan_.sources)
-        if (source.dropped) report_.notes.push_back(source.name + " is not written: dropped by a rule");
+        if (source.kind != 0 && source.dropped)
+            report_.notes.push_back(source.name + " is not written: dropped by a rule");
     return {};
 }
 
@@ -136,6 +139,8 @@ Status Converter::add_job(plan::DialectWriter& writer, uint32_t id) {
     MORTISE_TRY(job.target, writer.target(source, source.canonical));
     job.rows = plan::rows_in_order(plan_, id);
     job.absent = plan::absent_roles(source, job.target.spec);
+    const quant::Field* matrix = job.target.spec.find(MORTISE_ROLE_ROTATION);  // stored once for many
+    if (matrix && !matrices_.insert(matrix->tensor).second) job.shared.insert(matrix->tensor);
     if (job.target.plain && float_dtype_ == DType{})
         float_dtype_ = job.target.spec.fields.front().dtypes.front();
     jobs_.push_back(std::move(job));
@@ -145,9 +150,8 @@ Status Converter::add_job(plan::DialectWriter& writer, uint32_t id) {
 // A vector keeps its dtype, unless it came as F32 from a container and every element fits the written floats.
 Status Converter::choose_vector_dtypes() {
     for (uint32_t v = 0; v < plan_.vectors.size(); ++v) {
-        if (plan_.vectors[v].weight == plan::none) {  // a number of the KV cache: checked, not written
+        if (plan_.vectors[v].weight == plan::none) {  // a number of the KV cache: see cache_
             MORTISE_CHECK(read_vector(Origin(planned_), ledger_, v));
-            ++cache_numbers_;
             continue;
         }
         const checkpoint::TensorEntry& tensor =
@@ -172,6 +176,10 @@ void Converter::lay_out_shards() {
         shards_[0].tensors.push_back(
             {vector.name, vector.dtype, rows == 1 ? Shape{columns} : Shape{rows, columns}});
         shards_[0].bytes += *dense_bytes(vector.dtype, shards_[0].tensors.back().shape);
+    }
+    for (const CacheNumber& number : cache_) {
+        shards_[0].tensors.push_back({number.name, number.dtype, number.shape});
+        shards_[0].bytes += *dense_bytes(number.dtype, number.shape);
     }
     for (size_t j = 0; j < jobs_.size(); ++j) {
         const auto tensors = tensors_of(jobs_[j]);
@@ -217,6 +225,15 @@ Status Converter::write_vector(const VectorJob& job, checkpoint::SafetensorsWrit
     return file.write(job.name, 0, narrowed(bytes, job.dtype));
 }
 
+Status Converter::write_vectors(checkpoint::SafetensorsWriter& file) {
+    for (const VectorJob& vector : vectors_) MORTISE_CHECK(write_vector(vector, file));
+    for (const CacheNumber& number : cache_) {
+        MORTISE_TRY(const auto bytes, bytes_of(planned_, number));
+        MORTISE_CHECK(file.write(number.name, 0, bytes));
+    }
+    return {};
+}
+
 Status Converter::write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file,
                                std::mutex& lock, ConvertedModule& out) {
     const plan::Source& source = plan_.sources[job.source];
@@ -236,6 +253,7 @@ Status Converter::write_module(const Job& job, bool report, checkpoint::Safetens
     const auto tensors = written->writer.take();
     const std::scoped_lock locked(lock);
     for (const quant::WrittenTensor& tensor : tensors) {
+        if (job.shared.contains(tensor.name)) continue;
         MORTISE_CHECK(file.write(tensor.name, 0, tensor.bytes));
         done_ += tensor.bytes.size();
     }
@@ -245,8 +263,7 @@ Status Converter::write_module(const Job& job, bool report, checkpoint::Safetens
 
 Status Converter::write_shard(const Shard& shard, const std::string& path) {
     MORTISE_TRY(auto file, checkpoint::SafetensorsWriter::create(path, shard.tensors, {{"format", "pt"}}));
-    if (&shard == &shards_[0])
-        for (const VectorJob& vector : vectors_) MORTISE_CHECK(write_vector(vector, file));
+    if (&shard == &shards_[0]) MORTISE_CHECK(write_vectors(file));
     // Modules are independent: each thread takes the next one; only the file is shared.
     std::atomic<size_t> next{0};
     std::vector<std::optional<Status>> outcomes(shard.jobs.size());

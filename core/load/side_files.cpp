@@ -71,7 +71,7 @@ std::string new_config(const json::Node& root, const NewQuantization& quantizati
         else
             copy_value(w, *root.items()[i]);
     }
-    if (!has_dtype && !word.empty()) w.entry("torch_dtype", word);
+    if (!has_dtype && !word.empty()) w.key("torch_dtype").value(word);
     if (!quantization.text.empty()) {
         if (!quantization.copy.empty()) w.key(quantization.copy).raw(quantization.text);
         w.key("quantization_config").raw(quantization.text);
@@ -108,11 +108,12 @@ Status write_index(const std::string& folder, const std::map<std::string, std::s
     w.begin_object()
         .key("metadata")
         .begin_object()
-        .entry("total_size", bytes)
+        .key("total_size")
+        .value(bytes)
         .end_object()
         .key("weight_map")
         .begin_object();
-    for (const auto& [tensor, file] : where) w.entry(tensor, file);
+    for (const auto& [tensor, file] : where) w.key(tensor).value(file);
     w.end_object().end_object();
     return write_atomically(folder + "/model.safetensors.index.json", w.take() + "\n");
 }
@@ -122,6 +123,8 @@ Status write_side_files(const checkpoint::Checkpoint& source, const std::string&
     MORTISE_TRY(const json::Document* config, source.document("config.json"));
     MORTISE_CHECK(
         write_atomically(folder + "/config.json", new_config(config->root(), quantization, floats)));
+    for (const auto& [name, text] : quantization.files)
+        MORTISE_CHECK(write_atomically(folder + "/" + name, text + "\n"));
     for (const char* name : copied) {
         if (!source.has_file(name)) continue;
         MORTISE_TRY(const std::string bytes, source.file(name));

@@ -18,8 +18,9 @@ Status write_index(const std::string& folder, const std::map<std::string, std::s
 
 // What config.json says of the new quantization.
 struct NewQuantization {
-    std::string text;  // JSON of quantization_config; "" = none
-    std::string copy;  // another member that repeats it; "" = none
+    std::string text;                          // JSON of quantization_config; "" = none
+    std::string copy;                          // another member that repeats it; "" = none
+    std::map<std::string, std::string> files;  // name -> text of what stands beside config.json
 };
 // Effect: config.json with `quantization` in place of the old one and the dtype of the floats, and every
 // tokenizer, template and generation file as it is. Errors: file_*.

@@ -342,6 +342,7 @@ void resolve_caches(Resolver& r) {
         cache.rule = answer->rule;
         CacheResolution(r, *answer, *want, cache, queries).resolve(mine);
         check_scales(r, cache, *want);
+        cache.stored = std::move(*answer);
         r.plan.caches.push_back(std::move(cache));
     }
     check_all_alike(r, present);

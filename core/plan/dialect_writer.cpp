@@ -3,7 +3,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "plan/host_view.h"
+#include "plan/scheme_model.h"
 #include "registry/plugin_call.h"
 
 namespace mortise::plan {
@@ -79,8 +81,11 @@ Result<Target> DialectWriter::target(const Source& source, const std::string& na
     module.part_names = &module.name;
     module.part_rows = &module.rows;
     bool bias = false;
-    for (size_t f = 0; f < source.spec.fields.size(); ++f)
-        bias |= source.spec.fields[f].role == MORTISE_ROLE_BIAS && source.tensors[f] != none;
+    for (size_t f = 0; f < source.spec.fields.size(); ++f) {
+        const quant::Field& field = source.spec.fields[f];  // one that must be zero is dropped
+        bias |= field.role == MORTISE_ROLE_BIAS && source.tensors[f] != none &&
+                !field.has(MORTISE_FIELD_DROP_IF_ZERO);
+    }
     module.has_bias = bias;
     const quant::AbiSpec current(source.spec);
     mortise_target answer{};
@@ -111,6 +116,56 @@ Result<std::string> DialectWriter::config() {
     });
     if (status != MORTISE_OK) return std::unexpected(take_error(status, id_, "write_config"));
     return text;
+}
+
+Result<CacheAnswer> DialectWriter::cache(const std::string& attention, const CacheAnswer& current) {
+    if (!MORTISE_HAS(table_, mortise_scheme_v1, target_cache) || !table_->target_cache)
+        return CacheAnswer{.rule = "the dialect '" + id_ + "' says nothing of a cache"};
+    quant::QuantSpec numbers;
+    std::string letters;
+    for (const CacheField& each : current.fields) {
+        numbers.fields.push_back(each.field);
+        letters.push_back(each.letter);
+    }
+    const quant::AbiSpec fields(std::move(numbers));
+    mortise_cache_answer asked{.head = {sizeof asked, MORTISE_ABI_MINOR},
+                               .encoding = current.encoding,
+                               .bits = current.bits,
+                               .per_head = current.per_head,
+                               .affine = letters.find('K') != std::string::npos,
+                               .n_fields = fields->n_fields,
+                               .reserved = 0,
+                               .fields = fields->fields,
+                               .letters = letters.data(),
+                               .rule = borrow(current.rule),
+                               .scale_divisor = current.scale_divisor};
+    mortise_cache_answer answer{};
+    answer.head.size = sizeof answer;
+    clear_error();
+    const mortise_status status =
+        PluginCall::call([&] { return table_->target_cache(writer_, borrow(attention), &asked, &answer); });
+    if (status != MORTISE_OK)
+        return std::unexpected(take_error(status, id_, "target_cache").in_tensor(attention));
+    return from_abi(answer);
+}
+
+Result<std::map<std::string, std::string>> DialectWriter::files() {
+    std::map<std::string, std::string> out;
+    if (!MORTISE_HAS(table_, mortise_scheme_v1, write_files) || !table_->write_files) return out;
+    const auto keep = [](void* context, mortise_str name, mortise_str text) {
+        (*static_cast<std::map<std::string, std::string>*>(context))[copy(name)] = copy(text);
+    };
+    clear_error();
+    const mortise_status status = PluginCall::call([&] { return table_->write_files(writer_, keep, &out); });
+    if (status != MORTISE_OK) return std::unexpected(take_error(status, id_, "write_files"));
+    for (const auto& [name, text] : out)
+        if (!name.ends_with(".json") || name == "config.json" || name.find('/') != std::string::npos ||
+            !json::Document::parse(text, name))
+            return fail(
+                Problem{.code = Code::plugin_contract,
+                        .what = "scheme " + id_ + " writes a file that is no JSON file beside config.json",
+                        .found = name});
+    return out;
 }
 
 std::string DialectWriter::config_copy() const {

@@ -1,6 +1,7 @@
 // The writing half of a scheme plugin: asked by conversion, and by plans that quantize while loading.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "mortise/abi_scheme.h"
@@ -28,8 +29,14 @@ class DialectWriter {
     ~DialectWriter();
 
     Result<Target> target(const Source& source, const std::string& name);
-    // JSON of the quantization_config member; empty = none. After the last target().
+    // The numbers of one attention's cache as the dialect spells them; `current` has one dtype and shape for
+    // each. What has no place is missing in the answer, and its rule says why; so with all of a cache whose
+    // coding the answer does not repeat. After the last target(). Errors: plugin_contract; the plugin's own.
+    Result<CacheAnswer> cache(const std::string& attention, const CacheAnswer& current);
+    // JSON of the quantization_config member; empty = none. After the last target() and cache().
     Result<std::string> config();
+    // Name and text of files beside config.json. After config().
+    Result<std::map<std::string, std::string>> files();
     // Another member of config.json that repeats it; empty = none.
     std::string config_copy() const;
 

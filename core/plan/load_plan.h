@@ -154,6 +154,19 @@ struct Step {
     std::vector<uint32_t> vectors;  // VectorPlan indexes handed to the kernel
 };
 
+// What a checkpoint says of the KV cache of one attention.
+struct CacheField {
+    char letter = 'k';  // k v q scale or zero point; K V bias; p probabilities
+    quant::Field field;
+};
+struct CacheAnswer {
+    uint32_t encoding = MORTISE_ENCODING_AS_DTYPE, bits = 0;
+    bool per_head = false;
+    double scale_divisor = 1;
+    std::vector<CacheField> fields;
+    std::string rule;
+};
+
 // The KV cache of one attention. Numbers are VectorPlan indexes; none = there is none, a scale is 1 then.
 struct CachePlan {
     uint32_t layer = 0;
@@ -165,7 +178,8 @@ struct CachePlan {
     double scale_divisor = 1;  // the scale that takes effect is the stored one over this
     uint32_t k_scale = none, v_scale = none, q_scale = none;
     uint32_t k_bias = none, v_bias = none, k_zero = none, v_zero = none;
-    std::string rule;  // what said so
+    std::string rule;    // what said so
+    CacheAnswer stored;  // as the checkpoint has it, used or not
 
     // Bytes of one head's vector of `width` elements at one position (mortise_cache).
     uint64_t row_bytes(uint64_t width) const;

@@ -66,19 +66,8 @@ Result<Source> SchemeModel::ask(const ModuleQuery& query) {
     return source;
 }
 
-Result<CacheAnswer> SchemeModel::ask_cache(const std::string& attention, uint64_t kv_heads,
-                                           uint64_t head_dim) {
-    CacheAnswer out;
-    if (!MORTISE_HAS(table_, mortise_scheme_v1, cache) || !table_->cache) return out;
-    mortise_cache_answer answer{};
-    answer.head.size = sizeof answer;
-    clear_error();
-    const mortise_status status = PluginCall::call(
-        [&] { return table_->cache(model_, borrow(attention), kv_heads, head_dim, &answer); });
-    if (status != MORTISE_OK) return std::unexpected(take_error(status, id_, "cache").in_tensor(attention));
-    out.encoding = answer.encoding;
-    out.bits = answer.bits;
-    out.per_head = answer.per_head != 0;
+Result<CacheAnswer> from_abi(const mortise_cache_answer& answer) {
+    CacheAnswer out{.encoding = answer.encoding, .bits = answer.bits, .per_head = answer.per_head != 0};
     if (answer.scale_divisor > 0) out.scale_divisor = answer.scale_divisor;
     out.rule = copy(answer.rule);
     for (uint32_t f = 0; f < answer.n_fields; ++f) {
@@ -86,6 +75,18 @@ Result<CacheAnswer> SchemeModel::ask_cache(const std::string& attention, uint64_
         out.fields.push_back({answer.letters[f], std::move(field)});
     }
     return out;
+}
+
+Result<CacheAnswer> SchemeModel::ask_cache(const std::string& attention, uint64_t kv_heads,
+                                           uint64_t head_dim) {
+    if (!MORTISE_HAS(table_, mortise_scheme_v1, cache) || !table_->cache) return CacheAnswer{};
+    mortise_cache_answer answer{};
+    answer.head.size = sizeof answer;
+    clear_error();
+    const mortise_status status = PluginCall::call(
+        [&] { return table_->cache(model_, borrow(attention), kv_heads, head_dim, &answer); });
+    if (status != MORTISE_OK) return std::unexpected(take_error(status, id_, "cache").in_tensor(attention));
+    return from_abi(answer);
 }
 
 std::vector<SchemeModel::Rule> SchemeModel::rules() const {

@@ -46,18 +46,6 @@ struct ModuleQuery {
     }
 };
 
-struct CacheField {
-    char letter = 'k';  // k v q scale or zero point; K V bias; p probabilities
-    quant::Field field;
-};
-struct CacheAnswer {
-    uint32_t encoding = MORTISE_ENCODING_AS_DTYPE, bits = 0;
-    bool per_head = false;
-    double scale_divisor = 1;
-    std::vector<CacheField> fields;
-    std::string rule;
-};
-
 class SchemeModel {
   public:
     // Errors: whatever the plugin finds wrong with the config.
@@ -88,6 +76,9 @@ class SchemeModel {
     std::string id_;
     void* model_ = nullptr;
 };
+
+// Effect: a deep copy. Errors: plugin_contract.
+Result<CacheAnswer> from_abi(const mortise_cache_answer& answer);
 
 // "config.json:12" of a node, or "".
 std::string where(const json::Node* node);

@@ -69,12 +69,19 @@ Status ModuleWriter::Rep::copy_companions(const QuantSpec& from, const Sources& 
                                 .found = spec.describe()});
         }
         if (!present || !slot) continue;
+        // A matrix of doubles is more than f32 can carry: the same form is the same bytes.
+        if (c.role == MORTISE_ROLE_ROTATION && field->layout == slot->field->layout &&
+            bytes[c.role].dtype == slot->field->dtypes.front()) {
+            std::ranges::copy(bytes[c.role].bytes, tensors[slot->tensor].bytes.begin());
+            continue;
+        }
         const Extent& extent = slot->field->extent;
         MORTISE_TRY(auto values, values_of({c, from, spec, bytes[c.role], origin}, *field, extent));
         write_clamped(*slot, extent.experts == 1 ? 0 : origin.to_expert, all_rows(extent.rows), 0,
                       extent.columns, values);
     }
-    if (from.rotation_block && from.rotation_block != spec.rotation_block) {
+    if (from.rotation_block &&
+        (from.rotation_block != spec.rotation_block || from.rotation_factor != spec.rotation_factor)) {
         return fail(Problem{.code = Code::lossy,
                             .what = "the target has no place for the input rotation",
                             .found = spec.describe()});

@@ -170,7 +170,11 @@ class CompressedTensors : public Scheme {
     class Writer : public SchemeWriter {
       public:
         Writer(const Checkpoint& source, Options& options)
-            : SchemeWriter(source), dtype_(options.take_dtype("compute")) {
+            : SchemeWriter(source),
+              own_(quantization_of(source).get("quant_method", "") == "compressed-tensors"),
+              transforms_(own_ ? quantization_of(source)["transform_config"] : Config()),
+              dtype_(options.take_dtype("compute")) {
+            rotations_.read(transforms_);
             std::vector<GroupText> all = presets();
             if (const auto bits = static_cast<int64_t>(options.take_number('w', 0)); bits != 0) {
                 all.back().weights.bits = bits;
@@ -181,15 +185,12 @@ class CompressedTensors : public Scheme {
             for (const GroupText& each : all)
                 if (!floats_ && options.take_flag(each.format)) floats_ = each;
             format_ = floats_ ? floats_->format : "";
-            const bool plain =
-                !quantization_of(source) && !source.config()["quantization"] && source.name_space().empty();
-            if (!floats_ && !preset_ && plain) floats_ = all.back();
+            if (!floats_ && !preset_ && !source_is_coded()) floats_ = all.back();
             for (std::optional<GroupText>* each : {&preset_, &floats_})
                 if (*each) refine(**each, options);
             options.finish(
                 "a format's name, float-tensor, float-channel, float-block, float-group, int8, nvfp4, mxfp4, "
-                "mxfp8, "
-                "w1 to w8; gN, channel, asym, weights (inputs stay as they are), compute=bf16, f16 or f32");
+                "mxfp8, w1 to w8; gN, channel, asym, weights (inputs as they are), compute=bf16, f16 or f32");
         }
 
         void target(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
@@ -213,8 +214,16 @@ class CompressedTensors : public Scheme {
         std::string config() override {
             // A head that is tied to floats has no tensors; the library must not look for codes.
             if (!head_ && !groups_.has("Embedding")) ignored_.emplace_back("lm_head");
-            return groups_.groups.empty() ? ""
-                                          : groups_text("compressed-tensors", groups_.written(), ignored_);
+            if (groups_.groups.empty()) return {};
+            return groups_text("compressed-tensors", groups_.written(), ignored_, cache_,
+                               json_of(transforms_));
+        }
+        void cache(const CacheTarget& cache) override {
+            const std::string no =
+                groups_.groups.empty() ? "no weights are coded beside it" : why_not_in_groups(cache.current);
+            if (!no.empty()) return leave_cache(cache, no);
+            cache_ = cache_in_groups(cache.current);
+            keep_cache(cache, Place::beside_attention, own_);
         }
 
       private:
@@ -283,6 +292,7 @@ class CompressedTensors : public Scheme {
                            {shape_of({m.columns})})
                     .columns = m.columns;
             keep_bias(spec, m, current);
+            if (current.rotation_block != 0) rotations_.rotate(spec, source(), m);
             groups_.add(form, name, m.kind);
             write(target, std::move(spec), recipe_of(form.weights, encoding_of(dtype), name));
         }
@@ -302,20 +312,6 @@ class CompressedTensors : public Scheme {
                 if (mortise_field* field = spec.find(role)) store_as(*field, MORTISE_DTYPE_F32);
         }
 
-        static const mortise_field* field_of(const mortise_spec& spec, uint32_t role) {
-            for (uint32_t f = 0; f < spec.n_fields; ++f)
-                if (spec.fields[f].role == role) return &spec.fields[f];
-            return nullptr;
-        }
-
-        // q, k and v share the global scale, and so do gate and up: the library fuses them.
-        static std::string shared_by(const std::string& name) {
-            const size_t dot = name.rfind('.');
-            const std::string leaf = name.substr(dot + 1), owner = name.substr(0, dot);
-            if (leaf == "q_proj" || leaf == "k_proj" || leaf == "v_proj") return owner + ".qkv";
-            return leaf == "gate_proj" || leaf == "up_proj" ? owner + ".gate_up" : "";
-        }
-
         static Recipe recipe_of(const Coding& w, uint32_t compute, const std::string& name) {
             if (w.type == "int") {
                 const double half = static_cast<double>(1u << w.bits) / 2, steps = half * 2 - 1;
@@ -325,14 +321,18 @@ class CompressedTensors : public Scheme {
             }
             const double top = w.bits == 8 ? 448 : 6;
             Recipe recipe = symmetric_recipe(compute, top, -top, top);
-            if (w.strategy == "tensor_group") return recipe.second_divisor(448 * 6).share(shared_by(name));
+            if (w.strategy == "tensor_group") return recipe.second_divisor(448 * 6).share(input_group(name));
             return w.scale_dtype == "torch.uint8" ? recipe.exponents(MORTISE_EXPONENT_BUMP) : recipe;
         }
 
+        bool own_;           // the source is in this dialect
+        Config transforms_;  // of its inputs, which stay
         uint32_t dtype_;
+        Rotations rotations_;
         std::optional<GroupText> preset_, floats_;  // of every linear; of those that are floats in the source
         std::string format_;                        // of those that are not; "" = the one that fits
         CodedGroups groups_;
+        std::optional<Coding> cache_;
         std::vector<std::string> ignored_;
         bool head_ = false;
     };

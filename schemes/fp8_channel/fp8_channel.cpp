@@ -84,7 +84,13 @@ class Fp8Channel : public Scheme {
                                {{.format = "float-quantized",
                                  .weights = {.type = "float", .strategy = "channel"},
                                  .inputs = Coding{.type = "float", .strategy = "token", .dynamic = true}}},
-                               plain_heads());
+                               plain_heads(), cache_);
+        }
+        void cache(const CacheTarget& cache) override {
+            if (const std::string no = why_not_in_groups(cache.current); !no.empty())
+                return leave_cache(cache, no);
+            cache_ = cache_in_groups(cache.current);
+            keep_cache(cache, Place::beside_attention, match(source()).yes);
         }
 
       private:
@@ -96,6 +102,7 @@ class Fp8Channel : public Scheme {
             write(target, std::move(spec), recipe_);
         }
         Recipe recipe_;
+        std::optional<Coding> cache_;
     };
 
   private:

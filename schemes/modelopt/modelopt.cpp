@@ -30,8 +30,8 @@ struct Site {
 
     std::string beside(const std::string& leaf) const { return names.stem + leaf; }
     std::string scale() const { return beside("weight_scale"); }
-    std::vector<int64_t> shape(const std::string& leaf) const {
-        const auto tensor = checkpoint.tensor(beside(leaf));
+    std::vector<int64_t> shape() const {  // of the scales
+        const auto tensor = checkpoint.tensor(scale());
         return tensor ? tensor->shape : std::vector<int64_t>();
     }
 };
@@ -39,36 +39,25 @@ struct Site {
 Spec float8_of(const Site& s, uint64_t block_rows, uint64_t block_columns) {
     Spec spec = float8({s.m.experts, s.m.rows, s.m.columns, s.bare ? 0 : block_rows, block_columns},
                        s.names.weight, s.scale());
-    mortise_field& scale = *spec.find(MORTISE_ROLE_SCALE);
-    if (block_rows != 0) std::swap(scale.shapes[0], scale.shapes[scale.n_shapes - 1]);  // is written
-    if (scale.rows * scale.columns == 1) scale.shapes[scale.n_shapes++] = shape_of({});
-    if (!s.bare) return spec;
-    per_expert(scale, s.checkpoint, s.m.experts);
-    store_transposed(*spec.find(MORTISE_ROLE_CODES));
+    mortise_shape* shapes = spec.find(MORTISE_ROLE_SCALE)->shapes;
+    if (block_rows != 0 && !s.bare) std::swap(shapes[0], shapes[1]);  // the first is written
     return spec;
 }
 Spec rows8(const Site& s) { return float8_of(s, 1, 0); }
 Spec blocks8(const Site& s) { return float8_of(s, s.block[0], s.block[1]); }
 // One scale; or, under the same name, one per row of a weight that was quantized along an axis.
-Spec tensor8(const Site& s) {
-    const std::vector<int64_t> shape = s.shape("weight_scale");
-    return float8_of(s, shape.size() == 1 && shape[0] > 1 ? 1 : 0, 0);
-}
+Spec tensor8(const Site& s) { return float8_of(s, s.shape().size() == 1 && s.shape()[0] > 1 ? 1 : 0, 0); }
 Spec int8(const Site& s) { return int8_rows(s.m.rows, s.m.columns, s.names.weight, s.scale()); }
 Spec int4(const Site& s) { return int4_row_pairs(s.m.rows, s.m.columns, s.group, s.names.weight, s.scale()); }
 Spec small_floats(const Site& s, uint32_t bits, bool exponents) {
     FloatGroups form{s.m.experts, s.m.rows, s.m.columns, s.group, bits, exponents};
     Spec spec = float_groups(form, s.names.weight, s.scale());
-    mortise_field& scale = *spec.find(MORTISE_ROLE_SCALE);
-    if (exponents) std::swap(scale.dtypes[0], scale.dtypes[1]);  // U8 is written
-    if (s.bare) store_transposed(*spec.find(MORTISE_ROLE_CODES));
-    if (s.bare) store_transposed(scale);
+    if (uint32_t* dtypes = spec.find(MORTISE_ROLE_SCALE)->dtypes; exponents) std::swap(dtypes[0], dtypes[1]);
     return spec;
 }
 Spec nvfp4(const Site& s) {
     Spec spec = small_floats(s, 4, false);
-    mortise_field& second = add_global_scale(spec, s.beside("weight_scale_2"), false);
-    if (s.bare) per_expert(second, s.checkpoint, s.m.experts);
+    add_global_scale(spec, s.beside("weight_scale_2"), false);
     return spec;
 }
 Spec mxfp4(const Site& s) { return small_floats(s, 4, true); }
@@ -76,14 +65,17 @@ Spec mxfp8(const Site& s) { return small_floats(s, 8, true); }
 
 void static8(Spec& spec, const Site& s) { add_float8_input(spec, s.beside("input_scale")); }
 void static_int8(Spec& spec, const Site& s) { add_int8_input(spec, s.beside("input_scale")); }
+void as_they_are(Spec& spec, const Site& s) {
+    add_number(spec, MORTISE_ROLE_UNUSED, s.beside("input_scale")).drop_rule = str("weight_only");
+}
 void tokens(Spec& spec, const Site&) { spec->activation = float8_tokens(); }
 // "Weight only" by name; its consumers quantize inputs all the same (vLLM, per block of columns).
 void groups8(Spec& spec, const Site& s) { spec->activation = float8_groups(s.block[1], false); }
 void float4(Spec& spec, const Site& s) { add_float4_inputs(spec, s.beside("input_scale"), false); }
-void micro8(Spec& spec, const Site&) { spec->activation = microscaled_inputs(8, MORTISE_EXPONENT_CEIL); }
-void micro4(Spec& spec, const Site&) {
-    spec->activation = microscaled_inputs(4, MORTISE_EXPONENT_CEIL);
-    spec->activation_ties = 1;
+template <uint32_t bits>
+void micro(Spec& spec, const Site&) {
+    spec->activation = microscaled_inputs(bits, MORTISE_EXPONENT_CEIL);
+    spec->activation_ties = bits == 4 ? 1 : 0;
 }
 // Without calibration, which is optional here, the scale comes from the data.
 void perhaps_static(Spec& spec, const Site& s) {
@@ -107,38 +99,35 @@ struct Algorithm {
     const char* name;     // as `quant_algo`, in any case
     const char* configs;  // the same as `quant_cfg` or `recipe`
     Spec (*weights)(const Site&);
-    void (*inputs)(Spec&, const Site&);  // null: as they are
-    uint64_t group = 0;                  // where the config does not say; 0: as the scales say
-    bool pre_scale = false;              // a vector may multiply the inputs, where it was not folded away
-    Recipe (*recipe)() = nullptr;        // of export/quant_utils.py and qtensor/*.py; null: is not written
+    void (*inputs)(Spec&, const Site&);
+    Recipe (*recipe)() = nullptr;  // of export/quant_utils.py and qtensor/*.py; null: is not written
+    uint64_t group = 0;            // where the config does not say; 0: as the scales say
+    bool pre_scale = false;        // a vector may multiply the inputs, where it was not folded away
 };
 constexpr Algorithm algorithms[] = {
-    {"FP8", "FP8_DEFAULT_CFG", tensor8, static8, 0, false, float8_recipe},
-    {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_PER_CHANNEL_PER_TOKEN_CFG", rows8, tokens, 0, false, float8_recipe},
-    {"fp8_pb_wo", "FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG FP8_BLOCK_CFG", blocks8, groups8, 0, false,
-     float8_recipe},
-    {"NVFP4", "NVFP4_DEFAULT_CFG NVFP4_FOUR_OVER_SIX_CFG", nvfp4, float4, 16, false, float4_recipe},
-    {"NVFP4_AWQ", "NVFP4_AWQ_LITE_CFG NVFP4_AWQ_CLIP_CFG NVFP4_AWQ_FULL_CFG", nvfp4, float4, 16, true,
-     float4_recipe},
-    {"NVFP4_SVD", "NVFP4_SVDQUANT_DEFAULT_CFG", nvfp4, float4_and_low_rank, 16, true},
-    {"W4A16_NVFP4", "W4A16_NVFP4_CFG", nvfp4, nullptr, 16, false, float4_recipe},
-    {"W4A8_NVFP4_FP8", "W4A8_NVFP4_FP8_CFG", nvfp4, static8, 32},
-    {"W4A16_AWQ", "INT4_AWQ_CFG INT4_BLOCKWISE_WEIGHT_ONLY_CFG", int4, nullptr, 0, true, int4_recipe},
-    {"W4A8_AWQ", "W4A8_AWQ_BETA_CFG", int4, static_and_cast, 0, true},
-    {"W8A16", "INT8_WEIGHT_ONLY_CFG", int8, nullptr},
-    {"W8A8_SQ_PER_CHANNEL", "INT8_SMOOTHQUANT_CFG INT8_DEFAULT_CFG", int8, static_int8, 0, true},
-    {"MXFP8", "MXFP8_DEFAULT_CFG", mxfp8, micro8, 32, false, float8_powers_recipe},
-    {"mxfp4", "MXFP4_DEFAULT_CFG", mxfp4, micro4, 32},
-    {"W4A8_MXFP4_FP8", "W4A8_MXFP4_FP8_CFG", mxfp4, perhaps_static, 32},
+    {"FP8", "FP8_DEFAULT_CFG", tensor8, static8, float8_recipe},
+    {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_PER_CHANNEL_PER_TOKEN_CFG", rows8, tokens, float8_recipe},
+    {"fp8_pb_wo", "FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG FP8_BLOCK_CFG", blocks8, groups8, float8_recipe},
+    {"NVFP4", "NVFP4_DEFAULT_CFG NVFP4_FOUR_OVER_SIX_CFG", nvfp4, float4, float4_recipe, 16},
+    {"NVFP4_AWQ", "NVFP4_AWQ_LITE_CFG NVFP4_AWQ_CLIP_CFG NVFP4_AWQ_FULL_CFG", nvfp4, float4, float4_recipe,
+     16, true},
+    {"NVFP4_SVD", "NVFP4_SVDQUANT_DEFAULT_CFG", nvfp4, float4_and_low_rank, nullptr, 16, true},
+    {"W4A16_NVFP4", "W4A16_NVFP4_CFG", nvfp4, as_they_are, float4_recipe, 16},
+    {"W4A8_NVFP4_FP8", "W4A8_NVFP4_FP8_CFG", nvfp4, static8, nullptr, 32},
+    {"W4A16_AWQ", "INT4_AWQ_CFG INT4_BLOCKWISE_WEIGHT_ONLY_CFG", int4, as_they_are, int4_recipe, 0, true},
+    {"W4A8_AWQ", "W4A8_AWQ_BETA_CFG", int4, static_and_cast, nullptr, 0, true},
+    {"W8A16", "INT8_WEIGHT_ONLY_CFG", int8, as_they_are},
+    {"W8A8_SQ_PER_CHANNEL", "INT8_SMOOTHQUANT_CFG INT8_DEFAULT_CFG", int8, static_int8, nullptr, 0, true},
+    {"MXFP8", "MXFP8_DEFAULT_CFG", mxfp8, micro<8>, float8_powers_recipe, 32},
+    {"mxfp4", "MXFP4_DEFAULT_CFG", mxfp4, micro<4>, nullptr, 32},
+    {"W4A8_MXFP4_FP8", "W4A8_MXFP4_FP8_CFG", mxfp4, perhaps_static, nullptr, 32},
     {"MIXED_PRECISION", "MIXED_PRECISION", nullptr, nullptr},
 };
 
 Spec quantized(const Site& s, const Algorithm& by) {
     Spec spec = by.weights(s);
-    if (by.inputs != nullptr)
-        by.inputs(spec, s);
-    else
-        add_number(spec, MORTISE_ROLE_UNUSED, s.beside("input_scale")).drop_rule = str("weight_only");
+    if (s.bare) store_stack(spec, s.checkpoint);
+    by.inputs(spec, s);
     if (by.pre_scale) add_pre_scale(spec, s.beside("pre_quant_scale"));
     if (s.m.has_bias != 0) add_bias(spec, s.names.bias, s.m.rows, s.m.experts);
     return spec;
@@ -207,8 +196,8 @@ class ModelOpt : public Scheme {
         layers_ = both("'quantized_layers'", [](const Config& c) { return listed(c["quantized_layers"]); });
         if (all_.algorithm == nullptr && !cache_.named())
             throw Refused({.what = "missing key 'quant_algo'", .node = (flat ? flat : side).node()});
-        ignore_ = Rules(flat[flat["ignore"] ? "ignore" : "exclude_modules"], "ignore", glob);
-        exclude_ = Rules(side["exclude_modules"], "exclude_modules", glob);
+        ignore_ = Rules(flat[flat["ignore"] ? "ignore" : "exclude_modules"], "ignore", wildcards);
+        exclude_ = Rules(side["exclude_modules"], "exclude_modules", wildcards);
         two_lists_ = flat && side;
         checkpoint.each_below(
             "", [&](const mortise_tensor& each) { calibrated_ |= view(each.name).ends_with("input_scale"); });
@@ -219,9 +208,8 @@ class ModelOpt : public Scheme {
         const Config q = flat ? flat : side,
                      named = q["quant_method"] ? q["quant_method"] : q["producer"]["name"];
         const std::string by = named ? lower(named.as<std::string>()) : "", reason = "it names '" + by + "'";
-        for (const char* mine :
-             {"modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed", "modelopt_mxfp8"})
-            if (by == mine) return matched(800, reason);
+        for (const std::string kind : {"", "_fp8", "_fp4", "_mixed", "_mxfp8"})
+            if (by == "modelopt" + kind) return matched(800, reason);
         return not_matched(reason);
     }
 
@@ -254,25 +242,23 @@ class ModelOpt : public Scheme {
     class Writer : public LinearWriter {
       public:
         Writer(const Checkpoint& source, Options& options) : LinearWriter(source) {
-            std::string known;
-            for (const Algorithm& each : algorithms) {
-                const std::string word = each.weights == rows8 ? "fp8_pcpt" : lower(each.name);
-                if (each.recipe == nullptr) continue;
-                if (options.take_flag(word)) how_ = {&each, each.group};
-                known += word + ", ";
-            }
+            for (const Algorithm& each : algorithms)
+                if (each.recipe && options.take_flag(each.weights == rows8 ? "fp8_pcpt" : lower(each.name)))
+                    how_ = {&each, each.group};
             if (how_.algorithm && how_.algorithm->weights == int4) how_.group = options.take_number('g', 128);
-            options.finish(known + "and of w4a16_awq g64 or another group size");
+            options.finish("fp8, fp8_pcpt, fp8_pb_wo, nvfp4, nvfp4_awq, w4a16_nvfp4, w4a16_awq, gN, mxfp8");
             if (how_.algorithm == nullptr && match(source).yes) own_ = std::make_unique<ModelOpt>(source);
             if (own_ != nullptr) how_ = own_->all_;
-            if (how_.algorithm == nullptr) how_.algorithm = &algorithms[1];
+            if (how_.algorithm == nullptr && own_ == nullptr) how_.algorithm = &algorithms[1];
         }
-        std::string config() override {
-            const std::string group =
-                how_.group == 0 ? "" : R"("group_size":)" + std::to_string(how_.group) + ",";
-            const std::string layers = layers_.empty() ? "" : R"("quantized_layers":{)" + layers_ + "},";
-            return "{" + group + R"("ignore":)" + json_list(plain_modules()) + R"(,"quant_algo":")" +
-                   how_.algorithm->name + R"(",)" + layers + R"("quant_method":"modelopt"})";
+        std::string config() override { return text(false); }
+        JsonMembers files() override {
+            return {
+                {"hf_quant_config.json", json_object({{"producer", maker}, {"quantization", text(true)}})}};
+        }
+        void cache(const CacheTarget& cache) override {
+            if (keep_cache(cache, Place::beside_projections, own_ != nullptr))
+                kv_ = cache_name(cache.current);
         }
 
       private:
@@ -286,8 +272,9 @@ class ModelOpt : public Scheme {
             const Setting how = own_ != nullptr ? own_->choose(m).how : how_;
             const Site site = own_ != nullptr ? own_->site_of(m, how) : Site{source(), m, how.group};
             if (how_.algorithm->weights == nullptr)
-                layers_ += (layers_.empty() ? "\"" : ",\"") + name_of(m) + R"(":{"group_size":)" +
-                           std::to_string(how.group) + R"(,"quant_algo":")" + how.algorithm->name + "\"}";
+                layers_.emplace_back(name_of(m),
+                                     json_object({{"group_size", json_number(how.group)},
+                                                  {"quant_algo", json_text(how.algorithm->name)}}));
             Spec spec = quantized(site, *how.algorithm);
             need_calibration(spec, current, m);
             store_as_source(spec, current);
@@ -296,9 +283,24 @@ class ModelOpt : public Scheme {
             if (how.algorithm->weights == tensor8 && is_plain(current)) recipe.quotient(current.encoding);
             write(target, std::move(spec), recipe.share(input_group(name_of(m))));
         }
+        std::string text(bool side) const {  // of config.json, or of the file beside it
+            const Algorithm* by = how_.algorithm;
+            const bool mixed = by && !by->weights, vectors = side && how_.group != 0 && by->pre_scale;
+            return json_object(
+                {{side ? "exclude_modules" : "ignore", mixed ? "" : json_list(plain_modules())},
+                 {"group_size", json_number(how_.group)},
+                 {side ? "kv_cache_quant_algo" : "kv_cache_scheme", side ? json_text(kv_) : cache_json(kv_)},
+                 {"pre_quant_scale", vectors ? "true" : ""},
+                 {"producer", side ? "" : maker},
+                 {"quant_algo", json_text(by ? by->name : "")},
+                 {"quant_method", side ? "" : json_text("modelopt")},
+                 {"quantized_layers", layers_.empty() ? "" : json_object(layers_)}});
+        }
+        static constexpr const char* maker = R"({"name":"modelopt","version":"0.47.0"})";
         Setting how_;
         std::unique_ptr<ModelOpt> own_;  // the source in this dialect, to be kept
-        std::string layers_;
+        JsonMembers layers_;
+        std::string kv_;  // name of the cache's coding
     };
 
   private:
@@ -309,14 +311,12 @@ class ModelOpt : public Scheme {
         std::string rule, note;
         Config node;
     };
-    static Pattern glob(const std::string& text) { return {MORTISE_PATTERN_GLOB, text}; }
-
     // The group is what the config says, what the algorithm has, or what the scales show.
     Site site_of(const mortise_module& m, const Setting& how) const {
         Site site{checkpoint(), m, how.group, calibrated_, block_};
         if (site.group == 0 && how.algorithm != nullptr) site.group = how.algorithm->group;
-        if (const auto shape = site.shape("weight_scale");
-            site.group == 0 && shape.size() == 2 && shape[1] > 0)
+        const auto shape = site.shape();
+        if (site.group == 0 && shape.size() == 2 && shape[1] > 0)
             site.group = m.columns / static_cast<uint64_t>(shape[1]);
         return site;
     }

@@ -100,3 +100,5 @@ OFFSET(mortise_scheme_v1, close_writer, 64);
 OFFSET(mortise_scheme_v1, target, 72);
 OFFSET(mortise_scheme_v1, write_config, 80);
 OFFSET(mortise_scheme_v1, config_copy, 88);
+OFFSET(mortise_scheme_v1, target_cache, 104);
+OFFSET(mortise_scheme_v1, write_files, 112);

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "checkpoint/checkpoint.h"
 #include "load/digest.h"
+#include "quant/reader.h"
 #include "support/golden.h"
 #include "support/temp_folder.h"
 
@@ -52,8 +53,6 @@ constexpr Exception exceptions[] = {
     {"awq_gemv_fast_g128", "", "this packing is read only, the writer's is gemm"},
     {"awq_tied_redundant_lm_head", "lm_head.",
      "a redundant copy of the embedding is dropped by a rule, not written"},
-    {"ct-kv-fp8", "self_attn.k_scale", "scales of the KV cache are reported, not written"},
-    {"ct-kv-fp8", "self_attn.v_scale", "scales of the KV cache are reported, not written"},
 };
 
 class OwnDialect : public Conversion, public ::testing::WithParamInterface<std::string> {
@@ -96,6 +95,65 @@ TEST_P(OwnDialect, WritesTheSameBytes) {
         EXPECT_NE(before.catalog.find(tensor.name), nullptr) << tensor.name << " is new";
 }
 INSTANTIATE_TEST_SUITE_P(Golden, OwnDialect, ::testing::ValuesIn(test::golden_names()), test::gtest_name);
+
+// The scales of a cache, as numbers, by the end of their names.
+std::vector<float> scales_of(const std::string& path, const std::string& end) {
+    std::vector<float> out;
+    const auto planned = plan_of(path);
+    for (const auto& tensor : planned->checkpoint().catalog.tensors()) {
+        if (!tensor.name.ends_with(end)) continue;
+        quant::Field field;
+        field.extent = {1, 1, 1};
+        field.dtypes = {tensor.dtype};
+        const auto bytes = planned->reader().read_all(tensor).value();
+        out.push_back(quant::read_floats(field, {bytes, tensor.dtype}, 0, {}, 0, 1).value()[0]);
+    }
+    return out;
+}
+
+TEST_F(Conversion, NumbersOfACacheKeepTheirValuesInAnotherDialectAndBack) {
+    const std::string there = folder_.at("there");
+    const auto first = convert_to(golden("ct-kv-fp8"), "modelopt", "");
+    ASSERT_TRUE(first) << to_string(first.error());
+    EXPECT_TRUE(first->notes.empty()) << first->notes.front();
+    fs::rename(out(), there);
+    EXPECT_EQ(scales_of(there, "0.self_attn.k_proj.k_scale"),
+              scales_of(golden("ct-kv-fp8"), "0.self_attn.k_scale"));
+    const auto planned = plan_of(there);
+    EXPECT_EQ(planned->plan().caches[0].stored.encoding, uint32_t{MORTISE_ENCODING_E4M3});
+    const auto config =
+        json::Document::parse(read_file(there + "/hf_quant_config.json").value(), "hf").value();
+    EXPECT_EQ(config.root().find("quantization")->find("kv_cache_quant_algo")->text(), "FP8");
+    ASSERT_TRUE(convert_to(there, "compressed_tensors", ""));
+    for (const char* end : {".k_scale", ".v_scale"}) {
+        EXPECT_EQ(scales_of(out(), end).size(), 2u);
+        EXPECT_EQ(scales_of(out(), end), scales_of(golden("ct-kv-fp8"), end));
+    }
+    EXPECT_EQ(plan_of(out())->plan().caches[0].stored.encoding, uint32_t{MORTISE_ENCODING_E4M3});
+}
+
+TEST_F(Conversion, NumbersOfACacheThatHaveNoPlaceAreNamed) {
+    const auto report = convert_to(golden("ct-kv-fp8"), "unquantized", "f32");
+    ASSERT_TRUE(report) << to_string(report.error());
+    ASSERT_EQ(report->notes.size(), 1u);
+    EXPECT_EQ(report->notes[0].find(
+                  "4 numbers of the KV cache are not written, model.layers.0.self_attn.k_scale first"),
+              0u)
+        << report->notes[0];
+}
+
+TEST_F(Conversion, RotatedInputsStayRotatedOrAreRefused) {
+    const auto there = convert_to(golden("ct-quip-v"), "compressed_tensors", "pack-quantized");
+    ASSERT_TRUE(there) << to_string(there.error());
+    const auto planned = plan_of(out());
+    EXPECT_EQ(planned->plan().sources[planned->plan().parts[1].sources[0]].spec.rotation_block, 128u);
+    fs::remove_all(out());
+    const auto elsewhere = convert_to(golden("ct-quip-v"), "unquantized", "f32");
+    ASSERT_FALSE(elsewhere);
+    EXPECT_EQ(elsewhere.error().code(), Code::lossy);
+    EXPECT_NE(to_string(elsewhere.error()).find("rotation"), std::string::npos);
+    EXPECT_TRUE(nothing_left());
+}
 
 // A code less its middle, times a scale, is what an addend can say; a product of scale and zero point is
 // rounded to the dtype of the addend, and most do not fit.
@@ -164,7 +222,7 @@ TEST_F(Conversion, FloatsThatACodedSourceLeftOutStayFloats) {
     EXPECT_EQ(coded, 12u);
 }
 
-TEST_F(Conversion, NumbersOfALoadedCacheAreReportedAndNotWritten) {
+TEST_F(Conversion, NumbersOfALoadedCacheAreWrittenLikeUnusedOnes) {
     plan::Options options;
     options.path = golden("ct-kv-fp8");
     options.cache_dtype = "checkpoint";
@@ -173,9 +231,9 @@ TEST_F(Conversion, NumbersOfALoadedCacheAreReportedAndNotWritten) {
     ASSERT_TRUE(planned) << to_string(planned.error());
     const auto report = convert(**planned, plugins(), out(), {.dialect = "fp8_channel"}, team_);
     ASSERT_TRUE(report) << to_string(report.error());
-    EXPECT_TRUE(std::ranges::any_of(
-        report->notes, [](const std::string& note) { return note.find("KV cache") != std::string::npos; }));
+    EXPECT_TRUE(report->notes.empty()) << report->notes.front();
     EXPECT_EQ(report->total.changed, 0u);
+    EXPECT_EQ(scales_of(out(), ".k_scale"), scales_of(golden("ct-kv-fp8"), ".k_scale"));
 }
 
 TEST_F(Conversion, AnExistingFolderIsLeftAlone) {

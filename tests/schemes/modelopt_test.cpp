@@ -358,25 +358,27 @@ TEST_F(ModelOpt, FindsTheCacheBesideTheProjections) {
     host.file("hf_quant_config.json", side(R"("quant_algo": null, "kv_cache_quant_algo": "INT8")"));
     host.file("config.json", "{}");
     opened_ = std::make_unique<Opened>("modelopt");
-    EXPECT_EQ(opened_->cache("s", 2).encoding, uint32_t{MORTISE_ENCODING_TWOS})
-        << "only the cache is quantized";
+    EXPECT_EQ(opened_->cache("s", 2).encoding, uint32_t{MORTISE_ENCODING_TWOS}) << "only the cache";
 }
 
 TEST_F(ModelOpt, WritesWhatItReads) {
-    host.file("config.json", "{}");
     mortise_spec current{};
     current.encoding = MORTISE_ENCODING_BF16;
     for (const std::string word : {"fp8_pcpt", "fp8_pb_wo", "w4a16_nvfp4", "w4a16_awq", "mxfp8"}) {
         mortise_quantizer recipe{};
         std::string config;
+        std::map<std::string, std::string> files;
+        host.reset();
         host.file("config.json", "{}");
         const Seen a = written("modelopt", {{borrow(word), {}}}, {.name = "a", .rows = 128, .columns = 128},
-                               current, &recipe, &config);
-        ASSERT_EQ(a.status, MORTISE_OK) << word << a.error;
-        EXPECT_FALSE(a.plain) << word << a.note;
+                               current, &recipe, &config, &files);
+        ASSERT_TRUE(a.status == MORTISE_OK && !a.plain) << word << a.error << a.note;
         EXPECT_EQ(recipe.compute, uint32_t{MORTISE_ENCODING_F32}) << word;
         host.file("config.json", R"({"quantization_config": )" + config + "}");
         EXPECT_TRUE(claims("modelopt")) << config;
+        host.file("hf_quant_config.json", files["hf_quant_config.json"]);
+        EXPECT_EQ(files["hf_quant_config.json"].find("pre_quant_scale") != std::string::npos,
+                  word == "w4a16_awq");
         EXPECT_EQ(opens(), MORTISE_OK) << config;
         EXPECT_EQ(host.unread(), "") << config;
     }

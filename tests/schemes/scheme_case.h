@@ -1,6 +1,7 @@
 // One scheme opened on made-up headers: what it answers for a module, what it would write.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -185,10 +186,11 @@ class Opened {
     void* model_ = nullptr;
 };
 
-// Effect: what NAME would write for `module`, which is now `current`; the config it would write in `config`.
+// Effect: what NAME would write for `module`, which is now `current`; the config it would write in `config`,
+// the files beside it in `files`.
 inline Seen written(const std::string& name, const std::vector<mortise_option>& options,
                     const ModuleOf& module, const mortise_spec& current, mortise_quantizer* recipe = nullptr,
-                    std::string* config = nullptr) {
+                    std::string* config = nullptr, std::map<std::string, std::string>* files = nullptr) {
     const mortise_scheme_v1& table = scheme(name);
     void* writer = nullptr;
     Seen out{.status = table.open_writer(FakeHost::instance().checkpoint(), options.data(), options.size(),
@@ -207,6 +209,12 @@ inline Seen written(const std::string& name, const std::vector<mortise_option>& 
     if (config) {
         const auto keep = [](void* to, mortise_str text) { *static_cast<std::string*>(to) = copy(text); };
         EXPECT_EQ(table.write_config(writer, keep, config), MORTISE_OK);
+    }
+    if (files) {
+        const auto keep = [](void* to, mortise_str file, mortise_str text) {
+            (*static_cast<std::map<std::string, std::string>*>(to))[copy(file)] = copy(text);
+        };
+        EXPECT_EQ(table.write_files(writer, keep, files), MORTISE_OK);
     }
     table.close_writer(writer);
     return out;

@@ -125,6 +125,7 @@ typedef struct mortise_option {
     mortise_str key, value;  /* "g64" arrives as {"g64", ""}; "compute=f32" as {"compute", "f32"} */
 } mortise_option;
 typedef void (*mortise_text_visitor)(void* context, mortise_str text);
+typedef void (*mortise_file_visitor)(void* context, mortise_str name, mortise_str text);
 
 typedef struct mortise_scheme_v1 {
     mortise_head head;
@@ -149,6 +150,15 @@ typedef struct mortise_scheme_v1 {
     mortise_status (*write_config)(void* writer, mortise_text_visitor emit, void* context);
     /* Another member of config.json that repeats that text; empty = none. */
     mortise_str config_copy;
+    /* [O] The numbers of one attention's KV cache; after the last target(), before write_config(). `current`: what the
+     * source has, each field in the one dtype and shape it is stored in. `out`: the same letters and roles, each field
+     * with the name, dtype and shape to write; the coding as in `current`, since values are kept as they are. A number
+     * that is left out is reported as not written, and so is all of a cache whose coding `out` does not repeat; `rule`
+     * says why. */
+    mortise_status (*target_cache)(void* writer, mortise_str attention, const mortise_cache_answer* current,
+                                   mortise_cache_answer* out);
+    /* [O] JSON files beside config.json that repeat or complete it; after write_config(). */
+    mortise_status (*write_files)(void* writer, mortise_file_visitor emit, void* context);
 } mortise_scheme_v1;
 
 #ifdef __cplusplus

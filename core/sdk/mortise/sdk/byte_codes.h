@@ -57,5 +57,16 @@ inline void per_expert(mortise_field& field, const Checkpoint& checkpoint, uint6
     field.shapes[0] = shape_of({field.experts});
     field.shapes[1] = field.experts == 1 ? shape_of({}) : shape_of({experts, 1});
 }
+// Effect: the codes and scales of a stack are stored so: matrices transposed, single numbers one or one each.
+inline void store_stack(Spec& spec, const Checkpoint& checkpoint) {
+    for (const uint32_t role : {MORTISE_ROLE_CODES, MORTISE_ROLE_SCALE, MORTISE_ROLE_SCALE2}) {
+        mortise_field* field = spec.find(role);
+        if (field == nullptr) continue;
+        if (field->rows * field->columns > 1)
+            store_transposed(*field);
+        else
+            per_expert(*field, checkpoint, spec->experts);
+    }
+}
 
 }  // namespace mortise::sdk

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "mortise/sdk/config.h"
+#include "mortise/sdk/json_text.h"
 #include "mortise/sdk/quant.h"
 
 namespace mortise::sdk {
@@ -70,6 +71,36 @@ inline CacheCoding cache_named(const std::string& name) {
     throw Unsupported({.what = "this cache is not supported",
                        .expected = "fp8, int8 or nvfp4, also with _affine",
                        .found = name});
+}
+
+// Effect: the name of a coding in upper case, as cache_named() reads it; "" = not coded. Biases beside codes
+// of 8 bits show by themselves.
+inline std::string cache_name(const mortise_cache_answer& cache) {
+    if (cache.encoding == MORTISE_ENCODING_E4M3) return "FP8";
+    if (cache.encoding == MORTISE_ENCODING_TWOS) return "INT8";
+    if (cache.encoding != MORTISE_ENCODING_E2M1) return {};
+    return cache.affine != 0 ? "NVFP4_AFFINE" : "NVFP4";
+}
+// Effect: what cache_word() reads, for a name of cache_name(): an object for codes of 8 bits; "" for none.
+inline std::string cache_json(const std::string& name) {
+    if (name.empty() || name.size() > 4) return name.empty() ? "" : json_text(name);
+    return json_object(
+        {{"dynamic", "false"}, {"num_bits", "8"}, {"type", json_text(name == "INT8" ? "int" : "float")}});
+}
+// Effect: its codes have zero points that may be other than 0.
+inline bool has_zero_points(const mortise_cache_answer& cache) {
+    bool any = false;
+    for (uint32_t f = 0; f < cache.n_fields; ++f)
+        any = any || (cache.fields[f].role == MORTISE_ROLE_ZERO_POINT &&
+                      (cache.fields[f].flags & MORTISE_FIELD_DROP_IF_ZERO) == 0);
+    return any;
+}
+// Effect: what a number is called everywhere: "k_scale", "v_zero_point", "k_bias".
+inline std::string cache_number(char letter, uint32_t role) {
+    const char* number = role == MORTISE_ROLE_ADDEND       ? "_bias"
+                         : role == MORTISE_ROLE_ZERO_POINT ? "_zero_point"
+                                                           : "_scale";
+    return lower(std::string(1, letter)) + number;
 }
 
 // Effect: every name that a number of the cache may have, the usual one first. `letter`: k, v or q; `number`:

@@ -53,6 +53,7 @@ inline Spec float8(const Float8& form, const std::string& weight, const std::str
     accept({field.rows, field.columns});
     if (form.block_columns == 0) accept({field.rows});
     if (form.block_columns != 0) accept({field.rows, 1, field.columns, 1});
+    if (form.block_rows + form.block_columns != 0 && field.rows * field.columns == 1) accept({});
     return spec;
 }
 // Effect: the same with one scale per row, kept as [rows][1] or [rows].

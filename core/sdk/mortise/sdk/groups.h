@@ -86,6 +86,29 @@ inline CacheCoding cache_coding_of(const std::optional<Coding>& coding, const st
     return out;
 }
 
+// Effect: why no such config codes this cache; "" = it does.
+inline std::string why_not_in_groups(const mortise_cache_answer& cache) {
+    bool keys = false, values = false;
+    for (uint32_t f = 0; f < cache.n_fields; ++f) {
+        keys = keys || (cache.letters[f] == 'k' && cache.fields[f].role == MORTISE_ROLE_SCALE);
+        values = values || (cache.letters[f] == 'v' && cache.fields[f].role == MORTISE_ROLE_SCALE);
+    }
+    if (cache.encoding == MORTISE_ENCODING_AS_DTYPE) return {};
+    if (cache.affine != 0) return "the dialect has no biases of a cache";
+    if (cache.encoding != MORTISE_ENCODING_E4M3 && cache.encoding != MORTISE_ENCODING_TWOS)
+        return "the dialect has caches of 8 bits only";
+    return keys && values ? ""
+                          : "the dialect needs stored scales of keys and values, and the source has none";
+}
+// Effect: how such a config codes it; nothing where it is not coded. Requires: nothing speaks against it.
+inline std::optional<Coding> cache_in_groups(const mortise_cache_answer& cache) {
+    if (cache.encoding == MORTISE_ENCODING_AS_DTYPE) return std::nullopt;
+    Coding out{.type = cache.encoding == MORTISE_ENCODING_TWOS ? "int" : "float"};
+    out.strategy = cache.per_head != 0 ? "attn_head" : "tensor";
+    out.symmetric = !has_zero_points(cache);
+    return out;
+}
+
 struct ModuleGroup {
     Rules targets;
     bool everywhere = false;  // no target rules: all linears
@@ -265,9 +288,12 @@ struct CodedGroups {
         return out;
     }
 };
-// Effect: a whole config of these groups, with these modules ignored. Requires: at least one group.
+// Effect: a whole config of these groups, with these modules ignored and the cache coded so. Requires: at
+// least one group.
 inline std::string groups_text(const std::string& method, const std::vector<GroupText>& groups,
-                               const std::vector<std::string>& ignored) {
+                               const std::vector<std::string>& ignored,
+                               const std::optional<Coding>& cache = {},
+                               const std::string& transforms = "null") {
     std::string list;
     bool mixed = false;
     for (size_t g = 0; g < groups.size(); ++g) {
@@ -280,8 +306,10 @@ inline std::string groups_text(const std::string& method, const std::vector<Grou
     }
     return R"({"config_groups":{)" + list + R"(},"format":")" +
            (mixed ? "mixed-precision" : groups[0].format) + R"(","global_compression_ratio":null,"ignore":)" +
-           json_list(ignored) + R"(,"kv_cache_scheme":null,"quant_method":")" + method +
-           R"(","quantization_status":"compressed","sparsity_config":{},"transform_config":{},"version":"0.19.0"})";
+           json_list(ignored) + R"(,"kv_cache_scheme":)" + (cache ? coding_text(*cache, "") : "null") +
+           R"(,"quant_method":")" + method +
+           R"(","quantization_status":"compressed","sparsity_config":{},"transform_config":)" + transforms +
+           R"(,"version":"0.19.0"})";
 }
 
 }  // namespace mortise::sdk

@@ -160,6 +160,13 @@ class Spec {
     std::vector<mortise_field> flat_;
 };
 
+// Effect: the field of this role, or null.
+inline const mortise_field* field_of(const mortise_spec& spec, uint32_t role) {
+    for (uint32_t f = 0; f < spec.n_fields; ++f)
+        if (spec.fields[f].role == role) return &spec.fields[f];
+    return nullptr;
+}
+
 // Errors: Refused when the columns of a module are not made of whole groups. group 0: there are none.
 inline void need_whole_groups(const mortise_module& module, uint64_t group) {
     if (group != 0 && module.columns % group != 0)

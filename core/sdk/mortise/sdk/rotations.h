@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "mortise/sdk/quant.h"
 #include "mortise/sdk/rules.h"
@@ -59,6 +60,8 @@ class Rotations {
             mortise_field& field = spec.field(MORTISE_ROLE_ROTATION, matrix.name,
                                               {MORTISE_DTYPE_F64, MORTISE_DTYPE_F32, MORTISE_DTYPE_BF16},
                                               {shape_of({block, block})});
+            for (uint32_t& dtype : field.dtypes)  // as it is stored, when it is written again
+                if (dtype == matrix.dtype) std::swap(dtype, field.dtypes[0]);
             field.rows = field.columns = block;
             field.flags = MORTISE_FIELD_FINITE;
             if (!each.transposed) continue;

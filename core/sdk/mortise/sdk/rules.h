@@ -32,6 +32,8 @@ inline Pattern exact_or_regex(const std::string& text) {
     if (text.rfind("re:", 0) == 0) return {MORTISE_PATTERN_REGEX, text.substr(3)};
     return {MORTISE_PATTERN_EXACT, text};
 }
+// Effect: the whole name, with the wildcards of a shell.
+inline Pattern wildcards(const std::string& text) { return {MORTISE_PATTERN_GLOB, text}; }
 // Effect: consecutive components anywhere in the name: what substring lists mean, without their accidents.
 inline Pattern any_component(const std::string& text) { return {MORTISE_PATTERN_COMPONENT, text}; }
 

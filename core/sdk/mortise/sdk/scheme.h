@@ -11,6 +11,7 @@
 #include "mortise/sdk/cache.h"
 #include "mortise/sdk/checkpoint.h"
 #include "mortise/sdk/float8.h"
+#include "mortise/sdk/linear_writer.h"
 #include "mortise/sdk/plugin.h"
 #include "mortise/sdk/quant.h"
 #include "mortise/sdk/rules.h"

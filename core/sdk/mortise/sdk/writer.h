@@ -14,73 +14,18 @@
 #pragma once
 
 #include <algorithm>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "mortise/sdk/cache.h"
 #include "mortise/sdk/checkpoint.h"
+#include "mortise/sdk/json_text.h"
+#include "mortise/sdk/options.h"
 #include "mortise/sdk/quant.h"
 #include "mortise/sdk/recipes.h"
 
 namespace mortise::sdk {
-
-// The options behind the dialect's name: "g64" and "compute=f32" of "dialect:g64:compute=f32".
-class Options {
-  public:
-    Options(const mortise_option* options, uint64_t count) {
-        for (uint64_t i = 0; i < count; ++i)
-            left_[std::string(view(options[i].key))] = std::string(view(options[i].value));
-    }
-    // Effect: the value of "key=value"; "" when it is not given.
-    std::string take(const std::string& key) {
-        const auto found = left_.find(key);
-        if (found == left_.end()) return {};
-        std::string value = found->second;
-        left_.erase(found);
-        return value;
-    }
-    // Effect: true iff the bare word is given.
-    bool take_flag(const std::string& word) {
-        const auto found = left_.find(word);
-        if (found == left_.end() || !found->second.empty()) return false;
-        left_.erase(found);
-        return true;
-    }
-    // Effect: the number N of a bare word "<prefix>N", or `otherwise`.
-    uint64_t take_number(char prefix, uint64_t otherwise) {
-        for (auto at = left_.begin(); at != left_.end(); ++at) {
-            const std::string& word = at->first;
-            if (word.size() < 2 || word.size() > 8 || word[0] != prefix || !at->second.empty()) continue;
-            if (word.find_first_not_of("0123456789", 1) != std::string::npos) continue;
-            otherwise = std::stoull(word.substr(1));
-            left_.erase(at);
-            break;
-        }
-        return otherwise;
-    }
-    // Effect: the dtype of "key=bf16", f16 or f32; 0 when it is not given. Errors: another word.
-    uint32_t take_dtype(const std::string& key) {
-        const std::string word = take(key);
-        if (word.empty()) return 0;
-        if (word == "bf16") return MORTISE_DTYPE_BF16;
-        if (word == "f16") return MORTISE_DTYPE_F16;
-        if (word == "f32") return MORTISE_DTYPE_F32;
-        throw Refused({.what = "unknown value of the option '" + key + "'",
-                       .expected = "bf16, f16 or f32",
-                       .found = word});
-    }
-    // Errors: Refused, naming an option that nobody took. `known` says what there is.
-    void finish(const std::string& known) const {
-        if (left_.empty()) return;
-        const auto& [key, value] = *left_.begin();
-        throw Refused({.what = "unknown option '" + key + (value.empty() ? "'" : "=" + value + "'"),
-                       .expected = known});
-    }
-
-  private:
-    std::map<std::string, std::string> left_;
-};
 
 // Effect: 8-bit floats: scale = f32(amax) / 448, code = f32(weight / scale), scale 1 for zeros
 // (Model-Optimizer, export/quant_utils.py); with "compute=" among the options all in that dtype, its epsilon
@@ -100,6 +45,13 @@ inline std::string input_group(const std::string& name) {
     return leaf == "gate_proj" || leaf == "up_proj" ? owner + ".gate_up" : "";
 }
 
+// The KV cache of one attention, as it is in the source and as it is to be written.
+struct CacheTarget {
+    std::string attention;
+    const mortise_cache_answer& current;
+    mortise_cache_answer& target;
+};
+
 class SchemeWriter {
   public:
     explicit SchemeWriter(const Checkpoint& source) : source_(source) {}
@@ -111,6 +63,13 @@ class SchemeWriter {
     // Effect: JSON text of the quantization_config member; "" = none. A writer whose dialect repeats it in
     // another member of config.json names that one: static constexpr std::string_view config_copy.
     virtual std::string config() { return {}; }
+    // Effect: fills `target` with the numbers of an attention's KV cache, by keep_cache() or leave_cache().
+    // After the last target().
+    virtual void cache(const CacheTarget& cache) {
+        leave_cache(cache, "the dialect says nothing of a cache");
+    }
+    // Effect: name and JSON text of files beside config.json. After config().
+    virtual JsonMembers files() { return {}; }
 
   protected:
     static std::string name_of(const mortise_module& module) { return std::string(view(module.canonical)); }
@@ -216,6 +175,43 @@ class SchemeWriter {
                     is_plain(current) ? dtype_of(current.encoding) : uint32_t{MORTISE_DTYPE_BF16},
                     std::move(reason));
     }
+    // Effect: nothing of the cache is written, and this is why.
+    void leave_cache(const CacheTarget& cache, std::string why) {
+        cache.target.rule = cache_.keep(std::move(why));
+    }
+    enum class Place { beside_attention, beside_projections };
+    // Effect: the cache stays coded as it is, and its numbers lie beside the attention ("k_scale", [1] or
+    // [heads,1,1]), or beside its projections ("k_proj.k_scale", F32 []) without q and zero points; what has
+    // no name there is left out. own: the source is in this dialect, and they stay as they are. False:
+    // nothing is written, since there is more than one scale of keys.
+    bool keep_cache(const CacheTarget& cache, Place place, bool own) {
+        const mortise_cache_answer& current = cache.current;
+        const bool split = place == Place::beside_projections;
+        if (split && !own && (current.per_head != 0 || has_zero_points(current)))
+            return leave_cache(cache, "the dialect has no scales per head and no zero points"), false;
+        cache_ = Spec(1, 1, 1);
+        letters_.clear();
+        for (uint32_t f = 0; f < current.n_fields; ++f) {
+            mortise_field as = current.fields[f];
+            const std::string name = own ? std::string(view(as.tensor))
+                                         : cache_name_at(cache.attention, current.letters[f], split, as);
+            if (name.empty()) continue;
+            mortise_field& field = cache_.field(as.role, name, {}, {});
+            as.tensor = field.tensor;
+            field = as;
+            letters_.push_back(current.letters[f]);
+        }
+        cache.target.encoding = current.encoding;
+        cache.target.bits = current.bits;
+        cache.target.per_head = current.per_head;
+        cache.target.affine = current.affine;
+        cache.target.scale_divisor = current.scale_divisor;
+        cache.target.n_fields = cache_.abi().n_fields;
+        cache.target.fields = cache_.abi().fields;
+        cache.target.letters = letters_.data();
+        leave_cache(cache, "the dialect has no name for it");
+        return true;
+    }
     const Checkpoint& source() const { return source_; }
     // Effect: the source's own config quantizes it, so that what it has as floats was left out on purpose.
     bool source_is_coded() const {
@@ -226,109 +222,21 @@ class SchemeWriter {
     }
 
   private:
+    // Effect: the name of a number, and its dtype and shape there; "" = it has none.
+    static std::string cache_name_at(const std::string& attention, char letter, bool split,
+                                     mortise_field& as) {
+        const bool zero = as.role == MORTISE_ROLE_ZERO_POINT, bias = as.role == MORTISE_ROLE_ADDEND;
+        if (letter == 'p' || (split ? zero || letter == 'q' : bias)) return {};
+        if (!bias)
+            as.shapes[0] = as.rows > 1 ? shape_of({as.rows, 1, 1}) : split ? shape_of({}) : shape_of({1});
+        if (!bias && split) as.dtypes[0] = MORTISE_DTYPE_F32;
+        const std::string owner = split ? "." + lower(std::string(1, letter)) + "_proj" : "";
+        return attention + owner + "." + cache_number(letter, as.role);
+    }
+
     Checkpoint source_;
-    Spec spec_;
-};
-
-// What a dialect can code besides separate linears.
-struct Reach {
-    bool heads = false, embeddings = false, stacks = false;  // stacks: all experts in one tensor
-};
-
-// A dialect that quantizes linears: embeddings, heads, stacks of experts and linears that do not fit stay
-// floats, unless the dialect reaches them and the source has them coded, or the user says "head" or
-// "embedding". Derive, answer linear().
-class LinearWriter : public SchemeWriter {
-  public:
-    explicit LinearWriter(const Checkpoint& source) : SchemeWriter(source) {}
-    LinearWriter(const Checkpoint& source, Reach reach, Options& options)
-        : SchemeWriter(source),
-          reach_(reach),
-          head_(reach.heads && options.take_flag("head")),
-          embedding_(reach.embeddings && options.take_flag("embedding")) {}
-    void target(const mortise_module& module, const mortise_spec& current, mortise_target& target) final {
-        consider(module, current);
-        const std::string why = why_float(module, current);
-        const bool head = module.kind == MORTISE_MODULE_HEAD;
-        if (why.empty()) {
-            (head ? coded_heads_ : coded_linears_).push_back(name_of(module));
-            return linear(module, current, target);
-        }
-        if (head) heads_.push_back(name_of(module));
-        if (module.kind == MORTISE_MODULE_LINEAR) linears_.push_back(name_of(module));
-        keep_plain(module, current, target, why);
-    }
-
-  protected:
-    virtual void linear(const mortise_module& module, const mortise_spec& current,
-                        mortise_target& target) = 0;
-    // Effect: looks at a module before why_plain() is asked: to take over the source's group size, say.
-    virtual void consider(const mortise_module& module, const mortise_spec& current) {
-        (void)module, (void)current;
-    }
-    // Effect: why this linear cannot be written; "" = it can.
-    virtual std::string why_plain(const mortise_module& module) const {
-        (void)module;
-        return {};
-    }
-    // Modules left as floats so far, and heads that were not.
-    const std::vector<std::string>& plain_heads() const { return heads_; }
-    const std::vector<std::string>& plain_linears() const { return linears_; }
-    std::vector<std::string> plain_modules() const {
-        std::vector<std::string> all = heads_;
-        all.insert(all.end(), linears_.begin(), linears_.end());
-        return all;
-    }
-    const std::vector<std::string>& coded_heads() const { return coded_heads_; }
-    // Effect: the linears left as floats, for readers that look for an entry anywhere in a name below its
-    // layer: so written wherever that leaves out no coded linear, else whole.
-    std::vector<std::string> plain_below_layers() const {
-        std::vector<std::string> out;
-        for (const std::string& name : linears_) {
-            const std::string below = below_layer(name);
-            const bool alone = std::ranges::none_of(coded_linears_, [&](const std::string& coded) {
-                return coded.find(below) != std::string::npos;
-            });
-            const std::string& entry = alone ? below : name;
-            if (std::ranges::find(out, entry) == out.end()) out.push_back(entry);
-        }
-        return out;
-    }
-
-  private:
-    std::string why_float(const mortise_module& module, const mortise_spec& current) const {
-        const bool coded = !is_plain(current);
-        if (module.kind == MORTISE_MODULE_HEAD && !(head_ || (reach_.heads && coded)))
-            return "embedding and head stay floats";
-        if (module.kind == MORTISE_MODULE_EMBEDDING && !(embedding_ || (reach_.embeddings && coded)))
-            return "embedding and head stay floats";
-        if (module.experts != 1 && !reach_.stacks) return "stacked experts stay floats";
-        if (module.kind == MORTISE_MODULE_LINEAR && !coded && has_codes())
-            return "it is a float in the source";
-        return why_plain(module);
-    }
-
-    // Effect: what follows the first component that is a number; the whole name where there is none.
-    static std::string below_layer(const std::string& name) {
-        for (size_t dot = name.find('.'); dot != std::string::npos;) {
-            const size_t end = name.find('.', dot + 1);
-            const bool number = end != std::string::npos && end > dot + 1 &&
-                                name.find_first_not_of("0123456789", dot + 1) == end;
-            if (number) return name.substr(end + 1);
-            dot = end;
-        }
-        return name;
-    }
-    // Effect: true iff the source says that it is quantized: then its floats were left out on purpose.
-    bool has_codes() const {
-        for (const char* key : {"quantization_config", "compression_config", "quantization"})
-            if (source().config()[key]) return true;
-        return source().document("quant_config.json") || source().document("quantize_config.json");
-    }
-
-    Reach reach_;
-    bool head_ = false, embedding_ = false;
-    std::vector<std::string> heads_, linears_, coded_linears_, coded_heads_;
+    Spec spec_, cache_{1, 1, 1};
+    std::string letters_;  // of the cache's numbers
 };
 
 // Effect: the columns that share a scale in the source's coded modules; 0 = none is coded, or all share one.
@@ -352,12 +260,6 @@ Settings most_common(const std::vector<std::pair<std::string, Settings>>& of) {
     }
     return *best;
 }
-// Effect: names as a JSON list.
-inline std::string json_list(const std::vector<std::string>& names) {
-    std::string list;
-    for (const std::string& name : names) list += (list.empty() ? "\"" : ",\"") + name + "\"";
-    return "[" + list + "]";
-}
 
 namespace detail {
 
@@ -378,11 +280,25 @@ struct WriterThunks {
     static mortise_status config(void* writer, mortise_text_visitor emit, void* context) {
         return guard([&] { emit(context, str(static_cast<SchemeWriter*>(writer)->config())); });
     }
+    static mortise_status cache(void* writer, mortise_str attention, const mortise_cache_answer* current,
+                                mortise_cache_answer* out) {
+        return guard([&] {
+            static_cast<SchemeWriter*>(writer)->cache({std::string(view(attention)), *current, *out});
+        });
+    }
+    static mortise_status files(void* writer, mortise_file_visitor emit, void* context) {
+        return guard([&] {
+            for (const auto& [name, text] : static_cast<SchemeWriter*>(writer)->files())
+                emit(context, str(name), str(text));
+        });
+    }
     static void fill(mortise_scheme_v1& table) {
         table.open_writer = open;
         table.close_writer = close;
         table.target = target;
         table.write_config = config;
+        table.target_cache = cache;
+        table.write_files = files;
         if constexpr (requires { Writer::config_copy; }) table.config_copy = str(Writer::config_copy);
     }
 };
