@@ -2,6 +2,7 @@
 // columns: quant_method "fp8" with weight_block_size (DeepSeek-V3, Qwen3-FP8, transformers). The scales,
 // "weight_scale_inv", multiply; under scale_fmt "ue8m0" all are powers of two, kept as F32 or as exponents.
 
+#include "mortise/sdk/float8_writer.h"
 #include "mortise/sdk/groups.h"
 #include "mortise/sdk/scheme.h"
 

@@ -1,6 +1,7 @@
 // 8-bit float weights, one scale per row; inputs quantized per token, or not at all. Reads compressed-tensors
 // files in which every group is that, fbgemm_fp8, fp8 with a scale per row, and bare weight_scale tensors.
 
+#include "mortise/sdk/float8_writer.h"
 #include "mortise/sdk/groups.h"
 #include "mortise/sdk/scheme.h"
 
@@ -73,12 +74,9 @@ class Fp8Channel : public Scheme {
 
     // Writes what ModelOpt's FP8_PER_CHANNEL_PER_TOKEN computes; with compute=, what llm-compressor's preset
     // FP8_DYNAMIC makes of a model that it loaded in that dtype.
-    class Writer : public LinearWriter {
+    class Writer : public Float8Writer {
       public:
-        Writer(const Checkpoint& source, Options& options)
-            : LinearWriter(source), recipe_(float8_recipe(options)) {
-            options.finish("compute=bf16, compute=f16 or compute=f32");
-        }
+        using Float8Writer::Float8Writer;
         std::string config() override {
             return groups_text("compressed-tensors",
                                {{.format = "float-quantized",
@@ -94,14 +92,9 @@ class Fp8Channel : public Scheme {
         }
 
       private:
-        void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
-            Spec spec = float8_rows(m.rows, m.columns, name_of(m) + ".weight", name_of(m) + ".weight_scale");
-            store_scale(spec, current, recipe_);
-            keep_bias(spec, m, current);
-            spec->activation = float8_tokens();
-            write(target, std::move(spec), recipe_);
+        Spec weights(const mortise_module& m) const override {
+            return float8_rows(m.rows, m.columns, name_of(m) + ".weight", name_of(m) + ".weight_scale");
         }
-        Recipe recipe_;
         std::optional<Coding> cache_;
     };
 

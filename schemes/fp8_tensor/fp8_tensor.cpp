@@ -3,6 +3,7 @@
 // have one scale per part. Inputs are quantized under a stored scale, or per token from their data, as the
 // consumers of activation_scheme "dynamic" do (vLLM, transformers 5).
 
+#include "mortise/sdk/float8_writer.h"
 #include "mortise/sdk/groups.h"
 #include "mortise/sdk/scheme.h"
 
@@ -55,34 +56,42 @@ class Fp8Tensor : public Scheme {
     }
     void rules(mortise_rule_visitor visit, void* context) override { groups_.report(visit, context); }
 
-    class Writer : public LinearWriter {
+    class Writer : public Float8Writer {
       public:
         Writer(const Checkpoint& source, Options& options)
-            : LinearWriter(source), recipe_(float8_recipe(options)), inverse_(options.take_flag("inv")) {
-            options.finish("inv (scales named as transformers reads them), compute=bf16, compute=f16 or f32");
+            : Writer(source, options, options.take_flag("inv")) {}
+        // Without a block size of null transformers assumes blocks of 128.
+        std::string config() override {
+            return json_object({{"activation_scheme", json_text("dynamic")},
+                                {"ignored_layers", json_list(plain_modules())},
+                                {"kv_cache_scheme", coded_cache_ ? json_text("static") : ""},
+                                {"quant_method", json_text("fp8")},
+                                {"weight_block_size", "null"}});
+        }
+        void cache(const CacheTarget& cache) override {
+            const bool other = cache.current.encoding == MORTISE_ENCODING_TWOS || cache.current.per_head != 0;
+            const std::string no =
+                other ? "the dialect has 8-bit floats under one scale" : why_not_in_groups(cache.current);
+            if (!no.empty()) return leave_cache(cache, no);
+            coded_cache_ = cache.current.encoding == MORTISE_ENCODING_E4M3;
+            keep_cache(cache, Place::beside_attention, match(source()).yes);
+        }
+
+      private:
+        Writer(const Checkpoint& source, Options& options, bool inverse)
+            : Float8Writer(source, options, "inv (scales named as transformers reads them), "),
+              inverse_(inverse) {
             if (!match(source).yes) return;
             source.each_below("", [&](const mortise_tensor& tensor) {
                 inverse_ = inverse_ || view(tensor.name).ends_with(".weight_scale_inv");
             });
         }
-        // Without a block size of null transformers assumes blocks of 128.
-        std::string config() override {
-            return R"({"activation_scheme":"dynamic","ignored_layers":)" + json_list(plain_modules()) +
-                   R"(,"quant_method":"fp8","weight_block_size":null})";
-        }
-
-      private:
         // AutoFP8 and vLLM say weight_scale, transformers weight_scale_inv; a source's own spelling stays.
-        void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
-            Spec spec = float8({.rows = m.rows, .columns = m.columns}, name_of(m) + ".weight",
-                               name_of(m) + (inverse_ ? ".weight_scale_inv" : ".weight_scale"));
-            store_scale(spec, current, recipe_);
-            keep_bias(spec, m, current);
-            spec->activation = float8_tokens();
-            write(target, std::move(spec), recipe_);
+        Spec weights(const mortise_module& m) const override {
+            return float8({.rows = m.rows, .columns = m.columns}, name_of(m) + ".weight",
+                          name_of(m) + (inverse_ ? ".weight_scale_inv" : ".weight_scale"));
         }
-        Recipe recipe_;
-        bool inverse_;
+        bool inverse_, coded_cache_ = false;
     };
 
   private:

@@ -203,5 +203,35 @@ TEST_F(Fp8Tensor, RefusesWhatItDoesNotKnow) {
     }
 }
 
+// One scale of 8-bit floats is all that the config can say of a cache.
+TEST_F(Fp8Tensor, WritesACacheOfEightBitFloatsUnderOneScale) {
+    host.file("config.json", "{}");
+    void* writer = nullptr;
+    const mortise_scheme_v1& table = scheme("fp8_tensor");
+    ASSERT_EQ(table.open_writer(host.checkpoint(), nullptr, 0, &writer), MORTISE_OK);
+    mortise_field numbers[2]{};
+    for (mortise_field& number : numbers) {
+        number.role = MORTISE_ROLE_SCALE;
+        number.experts = number.rows = number.columns = 1;
+    }
+    mortise_cache_answer current{}, out{};
+    current.encoding = MORTISE_ENCODING_TWOS;
+    current.n_fields = 2;
+    current.fields = numbers;
+    current.letters = "kv";
+    ASSERT_EQ(table.target_cache(writer, borrow("s"), &current, &out), MORTISE_OK);
+    EXPECT_EQ(out.n_fields, 0u);
+    EXPECT_NE(copy(out.rule), "");
+    current.encoding = MORTISE_ENCODING_E4M3;
+    ASSERT_EQ(table.target_cache(writer, borrow("s"), &current, &out), MORTISE_OK);
+    ASSERT_EQ(out.n_fields, 2u);
+    EXPECT_EQ(copy(out.fields[1].tensor), "s.v_scale");
+    std::string text;
+    const auto keep = [](void* to, mortise_str piece) { *static_cast<std::string*>(to) = copy(piece); };
+    ASSERT_EQ(table.write_config(writer, keep, &text), MORTISE_OK);
+    EXPECT_NE(text.find(R"("kv_cache_scheme":"static")"), std::string::npos) << text;
+    table.close_writer(writer);
+}
+
 }  // namespace
 }  // namespace mortise::test

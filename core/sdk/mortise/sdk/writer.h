@@ -27,15 +27,6 @@
 
 namespace mortise::sdk {
 
-// Effect: 8-bit floats: scale = f32(amax) / 448, code = f32(weight / scale), scale 1 for zeros
-// (Model-Optimizer, export/quant_utils.py); with "compute=" among the options all in that dtype, its epsilon
-// for zeros (llm-compressor, observers/min_max.py).
-inline Recipe float8_recipe(Options& options) {
-    const uint32_t dtype = options.take_dtype("compute");
-    if (dtype != 0) return symmetric_recipe(encoding_of(dtype), 448, -448, 448);
-    return float8_recipe();
-}
-
 // Effect: words for the linears that read what this one reads: q, k and v of an attention, gate and up of a
 // feed-forward; "" for the others. For Recipe::share().
 inline std::string input_group(const std::string& name) {
