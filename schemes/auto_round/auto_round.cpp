@@ -7,6 +7,7 @@
 #include "mortise/sdk/float8.h"
 #include "mortise/sdk/float_groups.h"
 #include "mortise/sdk/int_groups.h"
+#include "mortise/sdk/int_settings.h"
 #include "mortise/sdk/scheme.h"
 
 namespace {
@@ -141,6 +142,77 @@ class AutoRound : public Scheme {
         exact_.report(visit, context);
         regex_.report(visit, context);
     }
+
+    // Writes linears, and a head that the source codes, as they are or nearest. Another packing than the
+    // source's or that of GPTQ is an option.
+    class Writer : public LinearWriter {
+      public:
+        Writer(const Checkpoint& source, Options& options) : LinearWriter(source, {.heads = true}, options) {
+            const std::string own =
+                match(source).yes ? quantization_of(source).get("packing_format", "") : "";
+            if (own == "auto_round" || own.ends_with("gptq") || own.ends_with("awq")) packing_ = own;
+            for (const std::string word : {"gptq", "awq"})
+                if (options.take_flag(word)) packing_ = "auto_round:auto_" + word;
+            if (options.take_flag("auto_round")) packing_ = "auto_round";
+            const uint64_t bits = options.take_number('b', 0), group = options.take_number('g', 0);
+            usual_.symmetric = options.take_flag("sym");
+            chosen_ = bits != 0 || group != 0 || usual_.symmetric;
+            if (bits != 0) usual_.bits = static_cast<int64_t>(bits);
+            if (group != 0) usual_.group = static_cast<int64_t>(group);
+            options.finish(
+                "gptq, awq or auto_round; b4 or 2, 3, 8 bits, g128 or another group size, sym, head");
+        }
+        std::string config() override {
+            if (!chosen_ && !written_.empty()) usual_ = most_common(written_);
+            JsonMembers members = members_of(usual_), extra;
+            for (const auto& [name, settings] : written_)
+                if (settings != usual_ || std::ranges::count(coded_heads(), name) != 0)
+                    extra.emplace_back(name, json_object(members_of(settings)));
+            for (const std::string& name : plain_linears()) extra.emplace_back(name, R"({"bits":16})");
+            members.emplace_back("data_type", json_text("int"));
+            members.emplace_back("extra_config", extra.empty() ? "" : json_object(extra));
+            members.emplace_back("packing_format", json_text(packing_));
+            members.emplace_back("quant_method", json_text("auto-round"));
+            return json_object(members);
+        }
+
+      private:
+        static bool is_width(int64_t bits) { return bits == 2 || bits == 3 || bits == 4 || bits == 8; }
+        // Zero points are always stored; only in GPTQ's packing less one.
+        IntGroups form_of(const mortise_module& m) const {
+            IntGroups form{.rows = m.rows, .columns = m.columns, .group = now_.group_of(m.columns)};
+            form.bits = static_cast<uint32_t>(now_.bits);
+            if (packing_.ends_with("awq")) form.packing = IntGroups::Packing::rows_even_first;
+            form.less_one = packing_.ends_with("gptq");
+            return form;
+        }
+        static JsonMembers members_of(const IntSettings& s) {
+            return {{"bits", std::to_string(s.bits)},
+                    {"group_size", std::to_string(s.group)},
+                    {"sym", s.symmetric ? "true" : "false"}};
+        }
+        void consider(const mortise_module&, const mortise_spec& current) override {
+            const auto own = chosen_ ? std::nullopt : settings_as_they_are(current);
+            now_ = own && !own->act_order && is_width(own->bits) ? *own : usual_;
+        }
+        std::string why_plain(const mortise_module& m) const override {
+            return is_width(now_.bits) && form_of(m).fits() ? "" : "it fills no words";
+        }
+        void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
+            const std::string name = name_of(m);
+            const uint32_t scale = source_dtype(current, MORTISE_ROLE_SCALE, MORTISE_DTYPE_F16);
+            Spec spec =
+                int_groups(form_of(m), name + ".qweight", name + ".scales", name + ".qzeros", bits_of(scale));
+            store_as(*spec.find(MORTISE_ROLE_SCALE), scale);
+            keep_bias(spec, m, current);
+            written_.emplace_back(name, now_);
+            write(target, std::move(spec), int_groups_recipe(now_));
+        }
+        std::string packing_ = "auto_round:auto_gptq";
+        bool chosen_ = false;
+        IntSettings usual_{.symmetric = false}, now_;  // now_: of the module that is looked at
+        std::vector<std::pair<std::string, IntSettings>> written_;
+    };
 
   private:
     // How integers are packed; of floats the tensors' names and dtypes tell.

@@ -3,6 +3,7 @@
 // Facts as gptqmodel 7.7 writes and reads them.
 
 #include "mortise/sdk/int_groups.h"
+#include "mortise/sdk/int_settings.h"
 #include "mortise/sdk/scheme.h"
 
 namespace {
@@ -39,11 +40,7 @@ constexpr std::initializer_list<const char*> inert = {"act_group_aware",
 Config config_of(const Checkpoint& checkpoint) { return quantization_of(checkpoint, "quantize_config.json"); }
 
 // What may differ from module to module.
-struct Settings {
-    int64_t bits = 4, group = 128;
-    bool symmetric = true, act_order = false;
-    bool operator==(const Settings&) const = default;
-
+struct Settings : IntSettings {
     void read(const Config& from) {
         bits = from.first_of<int64_t>({"bits", "w_bit", "wbits"}).value_or(bits);
         group = from.get<int64_t>("group_size", group);
@@ -139,27 +136,35 @@ class Gptq : public Scheme {
     class Writer : public SchemeWriter {
       public:
         Writer(const Checkpoint& source, Options& options) : SchemeWriter(source) {
-            second_ = options.take_flag("v2");
-            const bool first = options.take_flag("v1");
-            if (first && second_) throw Refused({.what = "v1 and v2 exclude each other"});
-            if (!first && !second_ && Gptq::match(source).yes)
-                second_ =
-                    config_of(source).first_of<std::string>({"checkpoint_format", "format"}) == "gptq_v2";
+            const std::pair<const char*, const char*> formats[] = {
+                {"v1", "gptq"}, {"v2", "gptq_v2"}, {"planes", "gptq_p"}};
+            for (const auto& [word, format] : formats) {
+                if (!options.take_flag(word)) continue;
+                if (!format_.empty()) throw Refused({.what = "v1, v2 and planes exclude each other"});
+                format_ = format;
+            }
+            if (format_.empty() && Gptq::match(source).yes)
+                format_ =
+                    config_of(source).first_of<std::string>({"checkpoint_format", "format"}).value_or("");
+            if (format_.empty()) format_ = "gptq";
             const uint64_t bits = options.take_number('b', 0), group = options.take_number('g', 0);
             usual_.symmetric = options.take_flag("sym");
-            options.finish("v1 or v2, b4 or 2, 3, 8 bits, g128 or another group size, sym");
+            options.finish(
+                "v1, v2 or planes, b4 or 2, 3, 8 bits, in planes 2 to 8, g128 or another group size, sym");
             chosen_ = bits != 0 || group != 0 || usual_.symmetric;
             if (bits != 0) usual_.bits = static_cast<int64_t>(bits);
             if (group != 0) usual_.group = static_cast<int64_t>(group);
-            if (!is_width(static_cast<uint32_t>(usual_.bits)))
-                throw Unsupported(
-                    {.what = "no such bits", .expected = "2, 3, 4 or 8", .found = std::to_string(bits)});
+            if (!is_width(usual_.bits))
+                throw Unsupported({.what = "no such bits in this packing",
+                                   .expected = "2, 3, 4 or 8, in planes 2 to 8",
+                                   .found = std::to_string(bits)});
         }
         void target(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
             const bool floats = is_plain(current), head = m.kind == MORTISE_MODULE_HEAD;
             if (m.kind == MORTISE_MODULE_EMBEDDING || (head && floats))
                 return keep_plain(m, current, target, "embedding and head stay floats");
-            const Settings settings = floats || chosen_ ? usual_ : like(current, m.columns);
+            const auto own = floats || chosen_ ? std::nullopt : settings_as_they_are(current);
+            const IntSettings settings = own && is_width(own->bits) ? *own : usual_;
             const IntGroups form = form_of(settings, m);
             if (m.experts != 1 || !form.fits() || (floats && source_is_coded())) {
                 skipped_.push_back(name_of(m));
@@ -177,66 +182,56 @@ class Gptq : public Scheme {
             map.columns = m.columns;
             keep_bias(spec, m, current);
             written_.emplace_back(name, settings);
-            write(target, std::move(spec), recipe(settings));
+            write(target, std::move(spec), int_groups_recipe(settings));
         }
         std::string config() override {
             if (!chosen_ && !written_.empty()) usual_ = most_common(written_);
-            const std::string format = second_ ? "gptq_v2" : "gptq";
-            return "{" + text(usual_) + R"(,"checkpoint_format":")" + format + R"(","dynamic":)" + dynamic() +
-                   R"(,"format":")" + format + R"(","lm_head":)" + (head_ ? "true" : "false") +
-                   R"(,"pack_dtype":"int32","quant_method":"gptq"})";
+            JsonMembers members = members_of(usual_);
+            members.emplace_back("checkpoint_format", json_text(format_));
+            members.emplace_back("dynamic", dynamic());
+            members.emplace_back("format", json_text(format_));
+            members.emplace_back("lm_head", head_ ? "true" : "false");
+            members.emplace_back("pack_dtype", json_text("int32"));
+            members.emplace_back("quant_method", json_text("gptq"));
+            return json_object(members);
         }
 
       private:
-        static bool is_width(uint32_t bits) { return bits == 2 || bits == 3 || bits == 4 || bits == 8; }
-        static std::string text(const Settings& s) {
-            return R"("bits":)" + std::to_string(s.bits) + R"(,"desc_act":)" +
-                   (s.act_order ? "true" : "false") + R"(,"group_size":)" + std::to_string(s.group) +
-                   R"(,"sym":)" + (s.symmetric ? "true" : "false");
+        bool planes() const { return format_ == "gptq_p"; }
+        bool is_width(int64_t bits) const {
+            return bits >= 2 && bits <= 8 && (planes() || bits < 5 || bits == 8);
+        }
+        static JsonMembers members_of(const IntSettings& s) {
+            return {{"bits", std::to_string(s.bits)},
+                    {"desc_act", s.act_order ? "true" : "false"},
+                    {"group_size", std::to_string(s.group)},
+                    {"sym", s.symmetric ? "true" : "false"}};
         }
         // A key for exactly this module.
         static std::string key(const char* mark, const std::string& name) {
-            std::string out = std::string("\"") + mark + ":^";
+            std::string out = std::string(mark) + ":^";
             for (const char c : name) out += c == '.' ? std::string(R"(\\.)") : std::string(1, c);
-            return out + "$\":{";
+            return out + "$";
         }
         std::string dynamic() const {
-            std::string out;
+            JsonMembers out;
             for (const auto& [name, settings] : written_)
-                if (settings != usual_)
-                    out += (out.empty() ? "" : ",") + key("+", name) + text(settings) + "}";
-            for (const std::string& name : skipped_) out += (out.empty() ? "" : ",") + key("-", name) + "}";
-            return "{" + out + "}";
+                if (settings != usual_) out.emplace_back(key("+", name), json_object(members_of(settings)));
+            for (const std::string& name : skipped_) out.emplace_back(key("-", name), "{}");
+            return json_object(out);
         }
         // Zero points are always stored, also where all are the middle.
-        IntGroups form_of(const Settings& s, const mortise_module& m) const {
-            IntGroups form{.rows = m.rows, .columns = m.columns, .bits = static_cast<uint32_t>(s.bits)};
-            form.group = s.group < 0 ? m.columns : std::min(static_cast<uint64_t>(s.group), m.columns);
-            form.less_one = !second_;
+        IntGroups form_of(const IntSettings& s, const mortise_module& m) const {
+            IntGroups form{.rows = m.rows, .columns = m.columns, .group = s.group_of(m.columns)};
+            form.bits = static_cast<uint32_t>(s.bits);
+            if (planes()) form.packing = IntGroups::Packing::column_planes;
+            form.less_one = !planes() && format_ != "gptq_v2";
             return form;
         }
-        static Recipe recipe(const Settings& s) {
-            const double high = static_cast<double>((1u << s.bits) - 1);
-            if (s.symmetric) return symmetric_recipe(MORTISE_ENCODING_F32, high / 2, 0, high).zero_amax(1);
-            return asymmetric_recipe(MORTISE_ENCODING_F32, 0, high, 0).zero_amax(1);
-        }
-        // Effect: the settings that hold this spec's codes as they are; the usual ones if none does.
-        Settings like(const mortise_spec& current, uint64_t columns) const {
-            const bool integer =
-                current.encoding >= MORTISE_ENCODING_UNSIGNED && current.encoding <= MORTISE_ENCODING_TWOS;
-            if (!integer || !is_width(current.bits) || current.n_levels == 0) return usual_;
-            const uint64_t group = current.levels[current.n_levels - 1].column_group;
-            Settings out;
-            out.bits = current.bits;
-            out.group = group == 0 || group >= columns ? -1 : static_cast<int64_t>(group);
-            out.symmetric = current.offset_kind < 2;
-            for (uint32_t f = 0; f < current.n_fields; ++f)
-                out.act_order = out.act_order || current.fields[f].role == MORTISE_ROLE_G_IDX;
-            return out;
-        }
-        bool second_ = false, chosen_ = false, head_ = false;
-        Settings usual_{.symmetric = false};
-        std::vector<std::pair<std::string, Settings>> written_;
+        std::string format_;
+        bool chosen_ = false, head_ = false;
+        IntSettings usual_{.symmetric = false};
+        std::vector<std::pair<std::string, IntSettings>> written_;
         std::vector<std::string> skipped_;
     };
 

@@ -153,8 +153,7 @@ const Algorithm* named_algorithm(const Config& config) {
             out = agreed(out, algorithm_of(named, key), "the algorithm", named);
     return out;
 }
-// What a config says of the modules that have an algorithm of their own.
-struct Setting {
+struct Setting {  // what a config says of all modules, or of one that has an algorithm of its own
     const Algorithm* algorithm = nullptr;
     uint64_t group = 0;
     bool operator==(const Setting&) const = default;
@@ -241,7 +240,7 @@ class ModelOpt : public Scheme {
     // else per channel. Scales of inputs are the source's: nothing here calibrates.
     class Writer : public LinearWriter {
       public:
-        Writer(const Checkpoint& source, Options& options) : LinearWriter(source) {
+        Writer(const Checkpoint& source, Options& options) : LinearWriter(source, {.stacks = true}, options) {
             for (const Algorithm& each : algorithms)
                 if (each.recipe && options.take_flag(each.weights == rows8 ? "fp8_pcpt" : lower(each.name)))
                     how_ = {&each, each.group};
@@ -265,6 +264,8 @@ class ModelOpt : public Scheme {
         std::string why_plain(const mortise_module& m) const override {
             const auto weight = source().tensor(names_on_disk(source(), m).weight);
             if (own_) return weight && is_float(weight->dtype) ? "the source leaves it a float" : "";
+            const auto by = how_.algorithm->weights;
+            if (m.experts != 1 && by != nvfp4 && by != tensor8) return "stacked experts stay floats";
             const bool fits = how_.group == 0 || (m.columns % how_.group == 0 && m.rows % 2 == 0);
             return fits ? "" : "the group does not divide the columns, or the rows are odd";
         }
@@ -304,8 +305,7 @@ class ModelOpt : public Scheme {
     };
 
   private:
-    // What the config says of a module.
-    struct Choice {
+    struct Choice {           // what the config says of a module
         bool chosen = false;  // it is to be quantized
         Setting how;          // or how it would be
         std::string rule, note;

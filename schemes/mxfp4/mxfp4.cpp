@@ -60,6 +60,36 @@ class Mxfp4 : public Scheme {
 
     void rules(mortise_rule_visitor visit, void* context) override { left_out_.report(visit, context); }
 
+    // Writes stacks as Triton's downcast_to_mxfp codes them: 2^ceil(log2(amax / 6)).
+    class Writer : public LinearWriter {
+      public:
+        Writer(const Checkpoint& source, Options& options) : LinearWriter(source, {.stacks = true}, options) {
+            options.finish("none");
+        }
+        std::string config() override {
+            if (!coded_) return {};
+            return json_object({{"modules_to_not_convert", json_list(plain_modules())},
+                                {"quant_method", json_text("mxfp4")}});
+        }
+
+      private:
+        std::string why_plain(const mortise_module& m) const override {
+            if (m.experts == 1) return "only stacks of experts are coded";
+            return m.columns % block == 0 ? "" : "the columns are no whole blocks";
+        }
+        void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
+            coded_ = true;
+            Spec spec = in_blocks(m.experts, m.rows, m.columns, name_of(m));
+            store_as(*spec.find(MORTISE_ROLE_SCALE), MORTISE_DTYPE_U8);
+            keep_bias(spec, m, current);
+            write(target, std::move(spec),
+                  symmetric_recipe(MORTISE_ENCODING_F32, 6, -6, 6)
+                      .zero_scale(0x1p-127)
+                      .exponents(MORTISE_EXPONENT_CEIL));
+        }
+        bool coded_ = false;
+    };
+
   private:
     Rules left_out_;
 };

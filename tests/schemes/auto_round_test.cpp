@@ -162,5 +162,47 @@ TEST_F(AutoRound, NeedsItsZeroPointsAndFullWords) {
     EXPECT_EQ(Opened("auto_round").module({.name = "a"}).status, MORTISE_REFUSED);
 }
 
+// Effect: what is written of one float linear or of integer codes, and the config.
+Seen write_one(std::vector<const char*> words, std::string& text, uint32_t encoding = MORTISE_ENCODING_BF16) {
+    std::vector<mortise_option> options;
+    for (const char* word : words) options.push_back({{word, std::char_traits<char>::length(word)}, {}});
+    mortise_spec current{};
+    current.encoding = encoding;
+    current.columns = 64;
+    current.n_levels = 1;
+    current.levels[0].column_group = 32;
+    current.bits = encoding == MORTISE_ENCODING_OFFSET ? 4 : 16;
+    return written("auto_round", options, {.name = "a"}, current, nullptr, &text);
+}
+
+TEST_F(AutoRound, WritesThreePackingsThatItReadsBack) {
+    for (const char* packing : {"auto_round", "gptq", "awq"}) {
+        host.file("config.json", "{}");
+        std::string text;
+        const Seen seen = write_one({packing, "b4", "g32"}, text);
+        ASSERT_TRUE(seen.status == MORTISE_OK && !seen.plain) << seen.error << seen.note;
+        EXPECT_NE(seen.find(MORTISE_ROLE_ZERO_POINT), nullptr) << "stored, symmetric or not";
+        EXPECT_NE(text.find(packing), std::string::npos) << text;
+        host.file("config.json", R"({"quantization_config": )" + text + "}");
+        EXPECT_TRUE(claims("auto_round")) << text;
+        EXPECT_EQ(Opened("auto_round").status, MORTISE_OK) << text;
+        EXPECT_EQ(host.unread(), "") << text;
+    }
+    host.file("config.json", "{}");
+    std::string text;
+    EXPECT_TRUE(write_one({"awq", "b8"}, text).plain) << "that packing has 4 bits";
+    EXPECT_EQ(write_one({"marlin"}, text).status, MORTISE_REFUSED);
+}
+
+TEST_F(AutoRound, WritesTheSourcesOwnPackingAndTheSettingsOfItsCodes) {
+    host.file("config.json", config("auto_round"));
+    std::string text;
+    EXPECT_EQ(write_one({}, text, MORTISE_ENCODING_OFFSET).find(MORTISE_ROLE_SCALE)->columns, 2u);
+    EXPECT_NE(text.find(R"("packing_format":"auto_round")"), std::string::npos) << text;
+    EXPECT_NE(text.find(R"("bits":4,"group_size":32,"sym":true)"), std::string::npos) << text;
+    EXPECT_TRUE(write_one({}, text).plain) << "a float of a coded source";
+    EXPECT_NE(text.find(R"("extra_config":{"a":{"bits":16}})"), std::string::npos) << text;
+}
+
 }  // namespace
 }  // namespace mortise::test

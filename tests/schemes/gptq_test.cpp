@@ -244,5 +244,19 @@ TEST_F(Gptq, SkipsFloatsOfACodedSourceByARuleForExactlyThem) {
     EXPECT_NE(text.find(R"("-:^a\\.b$":{})"), std::string::npos) << text;
 }
 
+TEST_F(Gptq, WritesPlanesOfAnyWidthAsTheirSourceHasThem) {
+    host.file("config.json", "{}");
+    std::string text;
+    const Seen seen = written("gptq", words({"planes", "b5"}), {.name = "a"}, source(MORTISE_ENCODING_BF16),
+                              nullptr, &text);
+    ASSERT_EQ(seen.status, MORTISE_OK) << seen.error;
+    EXPECT_NE(text.find(R"("checkpoint_format":"gptq_p")"), std::string::npos) << text;
+    host.file("config.json", R"({"quantization_config": )" + text + "}");
+    EXPECT_EQ(Opened("gptq").status, MORTISE_OK) << text;
+    EXPECT_FALSE(
+        written("gptq", {}, {.name = "a"}, source(MORTISE_ENCODING_OFFSET, 32), nullptr, &text).plain);
+    EXPECT_NE(text.find(R"("checkpoint_format":"gptq_p")"), std::string::npos) << "as the source";
+}
+
 }  // namespace
 }  // namespace mortise::test

@@ -89,5 +89,29 @@ TEST_F(Mxfp4, ReadsEveryKeyOfAPublishedConfigAndNoOther) {
     EXPECT_EQ(host.unread(), "quantization_config.odd_key ");
 }
 
+TEST_F(Mxfp4, WritesStacksAndNothingElse) {
+    stack("e.gate_up_proj");
+    Opened opened("mxfp4");
+    mortise_answer answer{};
+    answer.head.size = sizeof answer;
+    void* model = nullptr;
+    ASSERT_EQ(scheme("mxfp4").open(host.checkpoint(), &model), MORTISE_OK);
+    const mortise_module module = experts.abi();
+    ASSERT_EQ(scheme("mxfp4").module(model, &module, &answer), MORTISE_OK);
+    std::string text;
+    const Seen coded = written("mxfp4", {}, experts, *answer.spec, nullptr, &text);
+    ASSERT_TRUE(coded.status == MORTISE_OK && !coded.plain) << coded.error;
+    EXPECT_EQ(coded.find(MORTISE_ROLE_CODES)->tensor, "e.gate_up_proj_blocks");
+    EXPECT_EQ(coded.find(MORTISE_ROLE_SCALE)->first_dtype, uint32_t{MORTISE_DTYPE_U8});
+    EXPECT_EQ(coded.find(MORTISE_ROLE_BIAS)->tensor, "e.gate_up_proj_bias");
+    scheme("mxfp4").close(model);
+    host.file("config.json", R"({"quantization_config": )" + text + "}");
+    EXPECT_TRUE(claims("mxfp4")) << text;
+    mortise_spec floats{};
+    floats.encoding = MORTISE_ENCODING_BF16;
+    EXPECT_TRUE(written("mxfp4", {}, {.name = "a"}, floats, nullptr, &text).plain);
+    EXPECT_EQ(text, "") << "nothing is coded";
+}
+
 }  // namespace
 }  // namespace mortise::test

@@ -54,8 +54,8 @@ inline void per_expert(mortise_field& field, const Checkpoint& checkpoint, uint6
     const auto stored = checkpoint.tensor(view(field.tensor));
     field.experts = stored && stored->elements() == experts ? experts : 1;
     field.n_shapes = 2;
-    field.shapes[0] = shape_of({field.experts});
-    field.shapes[1] = field.experts == 1 ? shape_of({}) : shape_of({experts, 1});
+    field.shapes[0] = field.experts == 1 ? shape_of({}) : shape_of({experts});
+    field.shapes[1] = field.experts == 1 ? shape_of({1}) : shape_of({experts, 1});
 }
 // Effect: the codes and scales of a stack are stored so: matrices transposed, single numbers one or one each.
 inline void store_stack(Spec& spec, const Checkpoint& checkpoint) {
