@@ -1,27 +1,15 @@
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "quant/layout.h"
 #include "quant/terms.h"
+#include "quant/unpack.h"
 
 namespace mortise::quant {
 namespace {
 
 constexpr uint64_t block = 256;  // columns per pass over the rows: keeps column-major words in the cache
-
-uint64_t mask_of(uint32_t width) { return width >= 64 ? ~uint64_t{0} : (uint64_t{1} << width) - 1; }
-
-// Up to 64 bits at any bit address; reads only bytes that hold them.
-uint64_t load_bits(const uint8_t* bytes, int64_t address, uint32_t width) {
-    const uint8_t* at = bytes + (address >> 3);
-    auto shift = static_cast<uint32_t>(address & 7);
-    uint32_t n = (shift + width + 7) / 8;
-    uint64_t word = 0;
-    std::memcpy(&word, at, std::min<uint32_t>(n, 8));
-    word >>= shift;
-    if (n > 8) word |= static_cast<uint64_t>(at[8]) << (64 - shift);
-    return word & mask_of(width);
-}
 
 void store_bits(uint8_t* bytes, int64_t address, uint32_t width, uint64_t value) {
     for (uint32_t done = 0; done < width;) {
@@ -32,20 +20,6 @@ void store_bits(uint8_t* bytes, int64_t address, uint32_t width, uint64_t value)
         byte = static_cast<uint8_t>((byte & ~mask) | ((value >> done << shift) & mask));
         done += n;
     }
-}
-
-// Nibbles that follow each other in memory.
-void unpack_nibbles(const uint8_t* bytes, int64_t address, uint64_t columns, uint8_t* out) {
-    const uint8_t* at = bytes + (address >> 3);
-    uint64_t c = 0;
-    if (address & 4 && columns) out[c++] = *at++ >> 4;
-    uint64_t pairs = (columns - c) / 2;
-    for (uint64_t i = 0; i < pairs; ++i) {
-        out[c + 2 * i] = at[i] & 15;
-        out[c + 2 * i + 1] = at[i] >> 4;
-    }
-    c += 2 * pairs;
-    if (c < columns) out[c] = at[pairs] & 15;
 }
 
 // The address of bit b is the address of bit 0 plus b: one run holds the plane.
@@ -103,12 +77,30 @@ void Copier::add_lanes(const Plane& plane, uint32_t shift) {
         auto [low, high] = std::ranges::minmax(lane.columns);
         lane.lowest = low;
         lane.highest = high;
+        find_runs(lane);
         lane.step = columns_ > 1 ? lane.columns[1] - lane.columns[0] : static_cast<int64_t>(width);
         for (uint64_t c = 1; c < columns_; ++c) {
             if (lane.columns[c] - lane.columns[c - 1] != lane.step) lane.step = 0;
         }
         if (flat_) lane.step = 0;
     }
+}
+
+// Runs start at multiples of their length: the largest power of two that divides every column where one
+// starts.
+void Copier::find_runs(Lane& lane) const {
+    const auto length = [&](int64_t step) {
+        uint64_t starts = block;
+        for (uint64_t c = 1; c < columns_; ++c)
+            if (lane.columns[c] - lane.columns[c - 1] != step) starts |= c;
+        return starts & -starts;
+    };
+    const uint64_t bytes = length(8),
+                   packed = std::min(length(lane.width), uint64_t{std::bit_floor(packed_bits / lane.width)});
+    lane.in_bytes = bytes > packed;
+    lane.run = flat_ || lane.width > 8 ? 0 : std::max(bytes, packed);
+    if (lane.run < shortest_run) lane.run = 0;
+    lane.whole_bytes = std::ranges::all_of(lane.columns, [](int64_t at) { return at % 8 == 0; });
 }
 
 int64_t Copier::row_address(const Lane& lane, uint64_t expert, uint64_t row) const {
@@ -136,26 +128,6 @@ int64_t Copier::flat_address(const Lane& lane, uint64_t row, uint64_t column) co
 void Copier::check_bounds(size_t bytes, const Lane& lane, int64_t row_address) const {
     int64_t end = row_address + lane.highest + static_cast<int64_t>(lane.width);
     MORTISE_INVARIANT(row_address + lane.lowest >= 0 && static_cast<uint64_t>(end) <= bytes * 8);
-}
-
-// One run of bits of some columns of one row into `to`; runs after the first are joined to what is there.
-template <bool first, class T>
-static void gather(const uint8_t* data, int64_t base, const int64_t* columns, uint64_t n, uint32_t width,
-                   uint32_t shift, bool roomy, T* to) {
-    auto put = [&](uint64_t c, uint64_t value) {
-        to[c] = static_cast<T>(first ? value << shift : to[c] | value << shift);
-    };
-    if (!roomy) {
-        for (uint64_t c = 0; c < n; ++c) put(c, load_bits(data, base + columns[c], width));
-        return;
-    }
-    uint64_t mask = mask_of(width);
-    for (uint64_t c = 0; c < n; ++c) {
-        int64_t address = base + columns[c];
-        uint64_t word;
-        std::memcpy(&word, data + (address >> 3), 8);
-        put(c, (word >> (address & 7)) & mask);
-    }
 }
 
 // Elements that follow each other in memory: whole bytes, or nibbles. False: nothing was done.
@@ -212,16 +184,48 @@ void Copier::extract_as(std::span<const std::byte> bytes, uint64_t expert, std::
             ++done;
         for (uint64_t c = 0; c < columns_; c += block) {
             uint64_t n = std::min(columns_ - c, block);
-            for (size_t r = done; r < rows.size(); ++r) {
-                // An 8-byte load at any address of this row must stay inside.
-                bool roomy = lane.width <= 57 &&
-                             static_cast<uint64_t>((bases[r] + lane.highest) / 8 + 8) <= bytes.size();
-                auto* run = l == 0 ? &gather<true, T> : &gather<false, T>;
-                run(data, bases[r], lane.columns.data() + c, n, lane.width, lane.shift, roomy,
-                    out + r * columns_ + c);
+            for (size_t r = done; r < rows.size();) {
+                auto rest = std::span(bases).subspan(r);
+                r += l == 0 ? extract_some<true>(bytes, lane, rest, c, n, out + r * columns_ + c)
+                            : extract_some<false>(bytes, lane, rest, c, n, out + r * columns_ + c);
             }
         }
     }
+}
+
+// Columns [c, c + n) of the first of these rows, or of some that share words; returns how many. Runs of bits
+// after the first are joined to what is there.
+template <bool first, class T>
+size_t Copier::extract_some(std::span<const std::byte> bytes, const Lane& lane,
+                            std::span<const int64_t> bases, uint64_t c, uint64_t n, T* to) const {
+    const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
+    const int64_t* columns = lane.columns.data() + c;
+    const Bits bits{lane.width, lane.shift};
+    // Bytes that a load at any address of a row can take.
+    const auto room_of = [&](int64_t base) {
+        return bytes.size() - static_cast<uint64_t>((base + lane.highest) / 8);
+    };
+    const uint64_t room = room_of(bases[0]);
+    if constexpr (sizeof(T) == 1) {
+        if (lane.run && lane.in_bytes) {
+            unpack_bytes<first>(data, bases[0], columns, n, lane.run, bits, to);
+            return 1;
+        }
+        const size_t together = lane.whole_bytes && lane.width < 8 ? rows_of_a_word(bases, lane.width) : 1;
+        if (together > 1 && room >= sizeof(uint32_t)) {
+            unpack_rows<first>(data, bases.first(together), columns, n, bits, to, columns_);
+            return together;
+        }
+        const auto roomy = [&](int64_t base) { return room_of(base) >= sizeof(uint64_t); };
+        const auto some = bases.first(std::min(bases.size(), most_rows));
+        if (const auto rows = static_cast<size_t>(std::ranges::find_if_not(some, roomy) - some.begin());
+            lane.run && rows > 0) {
+            unpack_words<first>(data, bases.first(rows), columns, n, lane.run, bits, to, columns_);
+            return rows;
+        }
+    }
+    gather<first>(data, bases[0], columns, n, bits, lane.width <= 57 && room >= sizeof(uint64_t), to);
+    return 1;
 }
 
 template <class T>

@@ -86,9 +86,13 @@ class Copier {
         const Plane* plane = nullptr;
         std::vector<int64_t> columns;  // part of the address that each column gives
         int64_t lowest = 0, highest = 0;
-        int64_t step = 0;  // between neighbours when it is always the same, else 0
+        int64_t step = 0;          // between neighbours when it is always the same, else 0
+        uint64_t run = 0;          // columns that follow each other from every multiple of it on, or 0
+        bool in_bytes = false;     // a run's elements lie one byte apart, else packed in a word
+        bool whole_bytes = false;  // every column adds whole bytes to the address
     };
     void add_lanes(const Plane& plane, uint32_t shift);
+    void find_runs(Lane& lane) const;
     int64_t row_address(const Lane& lane, uint64_t expert, uint64_t row) const;
     int64_t flat_address(const Lane& lane, uint64_t row, uint64_t column) const;
     void check_bounds(size_t bytes, const Lane& lane, int64_t row_address) const;
@@ -97,6 +101,9 @@ class Copier {
     template <class T>
     void extract_flat(std::span<const std::byte> bytes, const Lane& lane, std::span<const int64_t> bases,
                       std::span<const uint64_t> rows, bool first, T* out) const;
+    template <bool first, class T>
+    size_t extract_some(std::span<const std::byte> bytes, const Lane& lane, std::span<const int64_t> bases,
+                        uint64_t c, uint64_t n, T* to) const;
     template <class T>
     void extract_as(std::span<const std::byte> bytes, uint64_t expert, std::span<const uint64_t> rows,
                     T* out) const;

@@ -186,37 +186,98 @@ TEST(Proof, refuses_numbers_that_would_overflow) {
               {1, 1u << 20, 4}, 4, 100));
 }
 
+// Random bytes, all rows from the last one on.
+void expect_definition(const Made& made, uint64_t expert, uint64_t column0, uint64_t columns,
+                       std::mt19937& random) {
+    std::vector<std::byte> bytes((made.tensor_bits + 7) / 8), copy(bytes.size());
+    for (auto& byte : bytes) byte = static_cast<std::byte>(random());
+    std::vector<uint64_t> rows;
+    for (uint64_t r = made.extent.rows; r-- > 0;) rows.push_back(r);
+    Copier copier(made.layout, made.extent, made.bits, column0, columns);
+    std::vector<uint8_t> narrow(rows.size() * columns), again(narrow.size());
+    std::vector<uint64_t> wide(narrow.size());
+    copier.extract(bytes, expert, rows, narrow.data());
+    copier.extract(bytes, expert, rows, wide.data());
+    for (size_t at = 0; at < narrow.size(); ++at) {
+        uint64_t expected = 0;
+        for (uint32_t b = 0; b < made.bits; ++b) {
+            int64_t address = bit_address(made.layout, made.extent, made.bits, expert, rows[at / columns],
+                                          column0 + at % columns, b);
+            uint64_t bit =
+                static_cast<uint64_t>(bytes[static_cast<size_t>(address / 8)]) >> (address % 8) & 1;
+            expected |= bit << b;
+        }
+        ASSERT_EQ(narrow[at], expected);
+        ASSERT_EQ(wide[at], expected);
+    }
+    copier.deposit(copy, expert, rows, narrow.data());
+    copier.extract(copy, expert, rows, again.data());
+    ASSERT_EQ(again, narrow);
+}
+
 TEST(Copier, agrees_with_the_definition_and_deposits_what_it_extracts) {
     std::mt19937 random(3);
     for (int i = 0; i < 600; ++i) {
         Made made = random_layout(random);
-        std::vector<std::byte> bytes((made.tensor_bits + 7) / 8), copy(bytes.size());
-        for (auto& byte : bytes) byte = static_cast<std::byte>(random());
         uint64_t column0 = random() % made.extent.columns,
                  columns = 1 + random() % (made.extent.columns - column0);
-        uint64_t expert = random() % made.extent.experts;
-        std::vector<uint64_t> rows;
-        for (uint64_t r = made.extent.rows; r-- > 0;) rows.push_back(r);
-        Copier copier(made.layout, made.extent, made.bits, column0, columns);
-        std::vector<uint8_t> narrow(rows.size() * columns), again(narrow.size());
-        std::vector<uint64_t> wide(narrow.size());
-        copier.extract(bytes, expert, rows, narrow.data());
-        copier.extract(bytes, expert, rows, wide.data());
-        for (size_t at = 0; at < narrow.size(); ++at) {
-            uint64_t expected = 0;
-            for (uint32_t b = 0; b < made.bits; ++b) {
-                int64_t address = bit_address(made.layout, made.extent, made.bits, expert, rows[at / columns],
-                                              column0 + at % columns, b);
-                uint64_t bit =
-                    static_cast<uint64_t>(bytes[static_cast<size_t>(address / 8)]) >> (address % 8) & 1;
-                expected |= bit << b;
-            }
-            ASSERT_EQ(narrow[at], expected);
-            ASSERT_EQ(wide[at], expected);
-        }
-        copier.deposit(copy, expert, rows, narrow.data());
-        copier.extract(copy, expert, rows, again.data());
-        ASSERT_EQ(again, narrow);
+        expect_definition(made, random() % made.extent.experts, column0, columns, random);
+    }
+}
+
+// Each of the ways in which elements are unpacked many at a time, with ends that are no multiple of anything.
+TEST(Copier, agrees_with_the_definition_on_words_bytes_and_blocks) {
+    constexpr uint64_t N = 24, K = 520;  // more than one pass of columns
+    const std::vector<Made> all = {
+        // words of eight rows in an order of their own, columns outside
+        {plane(4, {{ROW, 1, 2, 16}, {ROW, 2, 4, 4}, {ROW, 8, 0, 32}, {COLUMN, 1, 0, N * 4}, {BIT, 1, 0, 1}}),
+         {1, N, K},
+         4,
+         N * K * 4},
+        // words of eight or four columns, rows inside
+        {plane(4, {{COLUMN, 1, 8, 4}, {COLUMN, 8, 0, N * 32}, {ROW, 1, 0, 32}, {BIT, 1, 0, 1}}),
+         {1, N, K},
+         4,
+         N * K * 4},
+        {plane(8, {{COLUMN, 1, 4, 8}, {COLUMN, 4, 0, N * 32}, {ROW, 1, 0, 32}, {BIT, 1, 0, 1}}),
+         {1, N, K},
+         8,
+         N * K * 8},
+        {plane(2, {{COLUMN, 1, 8, 2}, {COLUMN, 8, 0, N * 16}, {ROW, 1, 0, 16}, {BIT, 1, 0, 1}}),
+         {1, N, K},
+         2,
+         N * K * 2},
+        // runs of three and five bits, packed without a gap
+        {plane(3, {{COLUMN, 1, 8, 3}, {COLUMN, 8, 0, N * 24}, {ROW, 1, 0, 24}, {BIT, 1, 0, 1}}),
+         {1, N, K},
+         3,
+         N * K * 3},
+        {plane(5, {{COLUMN, 1, 8, 5}, {COLUMN, 8, 0, N * 40}, {ROW, 1, 0, 40}, {BIT, 1, 0, 1}}),
+         {1, N, K},
+         5,
+         N * K * 5},
+        // blocks of low nibbles, then high ones, behind two bytes of something else
+        {plane(
+             4,
+             {{COLUMN, 1, 4, 8}, {COLUMN, 4, 2, 4}, {COLUMN, 8, 0, 48}, {ROW, 1, 0, K * 6}, {BIT, 1, 0, 1}}),
+         {1, N, K},
+         4,
+         N * K * 6},
+        // two rows in a byte
+        {plane(4, {{COLUMN, 1, 0, 8}, {ROW, 1, 2, 4}, {ROW, 2, 0, K * 8}, {BIT, 1, 0, 1}}),
+         {1, N, K},
+         4,
+         N * K * 4},
+        // fields of six bits one byte apart that lie across bytes
+        {plane(6, {{COLUMN, 1, 0, 8}, {ROW, 1, 0, K * 8 + 4}, {BIT, 1, 0, 1}}),
+         {1, N, K},
+         6,
+         N * (K * 8 + 4)},
+    };
+    std::mt19937 random(7);
+    for (const Made& made : all) {
+        for (uint64_t column0 : {0, 1, 8})
+            expect_definition(made, 0, column0, K - column0 - column0 % 2, random);
     }
 }
 
