@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "mortise/sdk/host.h"
 #include "mortise/sdk/operators.h"
@@ -21,42 +22,54 @@ uint8_t e4m3_bits(float value) {
     return static_cast<uint8_t>((half >> 8 & 0x80) | (half >> 7 & 0x7f));
 }
 
-template <class T>
-void spread(const void* from, uint64_t lane, uint64_t begin, uint64_t end, uint8_t* out) {
-    const T* values = static_cast<const T*>(from);
-    for (uint64_t k = begin; k < end; k++) {
-        std::memcpy(out + ((k - begin) * panel_rows + lane) * sizeof(T), values + k, sizeof(T));
+constexpr uint64_t chunk =
+    64;  // columns of one row before the next row's turn: what they fill stays in the cache
+
+// Effect: each `Columns` elements of T from `from` on become a word, make(word, number of elements), 16 words
+// apart.
+template <class T, uint64_t Columns, class Word, class Make>
+void interleave(const uint8_t* from, uint64_t count, uint8_t* out, Make make) {
+    static_assert(sizeof(T) * Columns <= sizeof(uint64_t));
+    for (uint64_t k = 0; k < count;
+         k += Columns, from += Columns * sizeof(T), out += panel_rows * sizeof(Word)) {
+        uint64_t elements = 0;
+        if (count - k >= Columns)
+            std::memcpy(&elements, from, Columns * sizeof(T));
+        else
+            std::memcpy(&elements, from, (count - k) * sizeof(T));
+        const Word word = make(elements);
+        std::memcpy(out, &word, sizeof word);
     }
 }
 
-void write_halves(const uint8_t* from, uint64_t lane, uint64_t begin, uint64_t end, uint8_t* out) {
-    for (uint64_t k = begin; k < end; k++) {
-        std::memcpy(out + ((k - begin) / 2 * 32 + lane * 2 + (k - begin) % 2) * 2, from + k * 2, 2);
-    }
+template <class T, uint64_t Columns>
+void spread(const uint8_t* from, uint64_t count, uint8_t* out) {
+    using Word = std::conditional_t<sizeof(T) * Columns == 4, uint32_t, uint16_t>;
+    interleave<T, Columns, Word>(from, count, out, [](uint64_t x) { return static_cast<Word>(x); });
 }
 
-void write_bytes(const uint8_t* from, int middle, uint64_t lane, uint64_t begin, uint64_t end, uint8_t* out) {
-    for (uint64_t k = begin; k < end; k++) {
-        out[(k - begin) / 4 * 64 + lane * 4 + (k - begin) % 4] = static_cast<uint8_t>(from[k] - middle);
-    }
+// Four codes less their middle; bits of a byte never reach the next one.
+void write_bytes(const uint8_t* from, uint32_t bits, uint64_t count, uint8_t* out) {
+    constexpr uint32_t ones = 0x01010101, high = 0x80808080;
+    const uint32_t middle = bits == 8 ? 0 : ones << (bits - 1);
+    const uint32_t guard = bits == 8 ? 0 : high;
+    interleave<uint8_t, 4, uint32_t>(
+        from, count, out, [&](uint64_t x) { return ((static_cast<uint32_t>(x) | guard) - middle) ^ high; });
 }
 
-bool write_pairs(const uint8_t* from, uint64_t lane, uint64_t begin, uint64_t end, uint8_t* out) {
+bool write_pairs(const uint8_t* from, uint64_t count, uint8_t* out) {
     bool poisoned = false;
-    for (uint64_t k = begin; k < end; k++) {
-        poisoned |= (from[k] & 0x7f) == 0x7f;
-        out[(k - begin) / 2 * 32 + lane * 2 + (k - begin) % 2] = from[k];
-    }
+    interleave<uint8_t, 2, uint16_t>(from, count, out, [&](uint64_t x) {
+        poisoned |= (x & 0x7f) == 0x7f || (x & 0x7f00) == 0x7f00;
+        return static_cast<uint16_t>(x);
+    });
     return poisoned;
 }
 
-void write_nibbles(const uint8_t* from, uint64_t lane, uint64_t begin, uint64_t end, uint8_t* out) {
-    for (uint64_t k = begin; k < end; k += 8) {
-        uint64_t eight = 0;
-        std::memcpy(&eight, from + k, std::min<uint64_t>(8, end - k));
-        const uint32_t word = static_cast<uint32_t>(eight) | static_cast<uint32_t>(eight >> 32) << 4;
-        std::memcpy(out + (k - begin) / 8 * 64 + lane * 4, &word, 4);
-    }
+void write_nibbles(const uint8_t* from, uint64_t count, uint8_t* out) {
+    interleave<uint8_t, 8, uint32_t>(from, count, out, [](uint64_t x) {
+        return static_cast<uint32_t>(x) | static_cast<uint32_t>(x >> 32) << 4;
+    });
 }
 
 template <class T>
@@ -70,20 +83,26 @@ void gather(const void* from, const uint32_t* order, uint64_t count, void* to) {
 
 PanelWriter::PanelWriter(const Packing& packing, const mortise_spec& spec, const mortise_tile& tile)
     : packing_(packing), spec_(spec), tile_(tile), size_(element_bytes(packing)) {
-    if (packing.order) arranged_.resize(packing.padded * size_);
+    if (packing.order) arranged_.resize(panel_rows * packing.padded * size_);
 }
 
 bool PanelWriter::write(uint64_t row, uint8_t* panel) {
     bool fits = true;
     const uint64_t count = std::min(panel_rows, tile_.rows - row);
-    const uint8_t* rows = elements(row, count);
+    const uint8_t* rows = arrange(elements(row, count), count);
+    const uint64_t columns = packing_.order ? packing_.padded : packing_.columns;
     std::memset(panel, 0, packing_.panel_bytes());
-    for (uint64_t lane = 0; lane < count; lane++) {
-        const uint8_t* codes = arrange(rows + lane * packing_.columns * size_);
-        for (uint64_t g = 0; g < packing_.groups; g++) {
-            const bool poisoned = write_codes(codes, lane, g, panel);
-            fits &= write_tail(row, lane, g, poisoned, panel);
+    for (uint64_t g = 0; g < packing_.groups; g++) {
+        bool poisoned[panel_rows] = {};
+        for (uint64_t k = packing_.begin(g), last = std::min(packing_.end(g), columns); k < last;
+             k += chunk) {
+            for (uint64_t lane = 0; lane < count; lane++) {
+                const uint8_t* from = rows + (lane * columns + k) * size_;
+                uint8_t* out = panel + packing_.record(g) + (k - packing_.begin(g)) * packing_.column_bytes();
+                poisoned[lane] |= write_codes(from, lane, std::min(chunk, last - k), out);
+            }
         }
+        for (uint64_t lane = 0; lane < count; lane++) fits &= write_tail(row, lane, g, poisoned[lane], panel);
     }
     return fits;
 }
@@ -116,28 +135,30 @@ const uint8_t* PanelWriter::elements(uint64_t row, uint64_t count) {
     return converted_.data();
 }
 
-const uint8_t* PanelWriter::arrange(const uint8_t* row) {
-    if (!packing_.order) return row;
-    switch (size_) {
-        case 1: gather<uint8_t>(row, packing_.order, packing_.padded, arranged_.data()); break;
-        case 2: gather<uint16_t>(row, packing_.order, packing_.padded, arranged_.data()); break;
-        default: gather<uint32_t>(row, packing_.order, packing_.padded, arranged_.data());
+const uint8_t* PanelWriter::arrange(const uint8_t* rows, uint64_t count) {
+    if (!packing_.order) return rows;
+    for (uint64_t lane = 0; lane < count; lane++) {
+        const uint8_t* from = rows + lane * packing_.columns * size_;
+        uint8_t* to = arranged_.data() + lane * packing_.padded * size_;
+        switch (size_) {
+            case 1: gather<uint8_t>(from, packing_.order, packing_.padded, to); break;
+            case 2: gather<uint16_t>(from, packing_.order, packing_.padded, to); break;
+            default: gather<uint32_t>(from, packing_.order, packing_.padded, to);
+        }
     }
     return arranged_.data();
 }
 
-// Effect: the codes of one row and group; true when one of them is not a number.
-bool PanelWriter::write_codes(const uint8_t* row, uint64_t lane, uint64_t g, uint8_t* panel) const {
-    uint8_t* out = panel + packing_.record(g);
-    const uint64_t limit = packing_.order ? packing_.padded : packing_.columns;
-    const uint64_t begin = packing_.begin(g), end = std::min(packing_.end(g), limit);
+// Effect: `count` codes of one row, `out` is where the first column's codes are; true when one is not a
+// number.
+bool PanelWriter::write_codes(const uint8_t* from, uint64_t lane, uint64_t count, uint8_t* out) const {
     switch (packing_.kind) {
-        case Kind::f32: spread<uint32_t>(row, lane, begin, end, out); return false;
-        case Kind::f16: spread<uint16_t>(row, lane, begin, end, out); return false;
-        case Kind::bf16: write_halves(row, lane, begin, end, out); return false;
-        case Kind::int8: write_bytes(row, 1 << (spec_.bits - 1), lane, begin, end, out); return false;
-        case Kind::e4m3: return write_pairs(row, lane, begin, end, out);
-        case Kind::code4: write_nibbles(row, lane, begin, end, out); return false;
+        case Kind::f32: spread<uint32_t, 1>(from, count, out + lane * 4); return false;
+        case Kind::f16: spread<uint16_t, 1>(from, count, out + lane * 2); return false;
+        case Kind::bf16: spread<uint16_t, 2>(from, count, out + lane * 4); return false;
+        case Kind::int8: write_bytes(from, spec_.bits, count, out + lane * 4); return false;
+        case Kind::e4m3: return write_pairs(from, count, out + lane * 2);
+        case Kind::code4: write_nibbles(from, count, out + lane * 4); return false;
     }
     return false;
 }

@@ -19,8 +19,8 @@ class PanelWriter {
 
   private:
     const uint8_t* elements(uint64_t row, uint64_t count);
-    const uint8_t* arrange(const uint8_t* elements);
-    bool write_codes(const uint8_t* elements, uint64_t lane, uint64_t g, uint8_t* panel) const;
+    const uint8_t* arrange(const uint8_t* rows, uint64_t count);
+    bool write_codes(const uint8_t* from, uint64_t lane, uint64_t count, uint8_t* out) const;
     bool write_tail(uint64_t row, uint64_t lane, uint64_t g, bool poisoned, uint8_t* panel) const;
 
     const Packing& packing_;
@@ -29,7 +29,7 @@ class PanelWriter {
     uint64_t size_;                   // of an element, bytes
     std::vector<float> values_;       // of the rows of a panel, where they are decoded
     std::vector<uint8_t> converted_;  // elements made of them
-    std::vector<uint8_t> arranged_;   // one row in packed order
+    std::vector<uint8_t> arranged_;   // the rows of a panel in packed order
 };
 
 }  // namespace mortise::cpu
