@@ -128,17 +128,20 @@ void GroupInputs::fill(const mortise_arguments& a, const mortise_extras& extras,
         for (uint64_t row = count; row-- > 0;)
             arrange(packing, x + row * columns, out + row * packing.padded, spare);
     }
-    if (splits_rows(part)) split(a, index, rows);
+    if (splits_rows(part)) split(a, extras, index, rows);
 }
 
 bool GroupInputs::splits_rows(uint32_t part) const {
     return splits_token_factor(spec(part), problem_.activations);
 }
 
-void GroupInputs::split(const mortise_arguments& a, uint32_t index, sdk::Share rows) const {
-    const uint64_t padded = parts_[owners_[index]]->packing().padded;
+void GroupInputs::split(const mortise_arguments& a, const mortise_extras& extras, uint32_t index,
+                        sdk::Share rows) const {
+    const uint32_t part = owners_[index];
+    const uint64_t padded = parts_[part]->packing().padded;
     for (uint64_t row = rows.begin; row < rows.end; row++) {
-        slot_factors(a, index)[row] = take_token_factor(slot(a, index) + row * padded, padded);
+        slot_factors(a, index)[row] =
+            take_token_factor(spec(part), extras, slot(a, index) + row * padded, padded);
     }
 }
 

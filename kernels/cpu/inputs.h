@@ -44,7 +44,8 @@ class GroupInputs {
     Inputs slot_rows(const mortise_arguments& a, uint32_t index) const;
     void fill(const mortise_arguments& a, const mortise_extras& extras, uint32_t index, sdk::Share rows,
               float* spare) const;
-    void split(const mortise_arguments& a, uint32_t index, sdk::Share rows) const;
+    void split(const mortise_arguments& a, const mortise_extras& extras, uint32_t index,
+               sdk::Share rows) const;
     void make_tiles(const mortise_arguments& a, uint32_t index, sdk::Share rows) const;
 
     const mortise_problem& problem_;

@@ -222,7 +222,8 @@ class Moe final : public Kernel {
             const mortise_extras extras = sdk::extras_of(extras_[role], *problem_.parts[role], e);
             sdk::host().prepare_input(&spec(role), &extras, problem_.activations, 1, columns(role), x, out);
             if (splits(role)) {
-                at<float>(a, room_.factors[role])[seat] = take_token_factor(out, columns(role));
+                at<float>(a, room_.factors[role])[seat] =
+                    take_token_factor(spec(role), extras, out, columns(role));
             }
             x = out;
         }

@@ -33,6 +33,7 @@ struct Format {
     bool one_scale = false;   // of int8_input: for all rows together
     uint64_t low_rank = 0;
     uint32_t scale_as = MORTISE_ENCODING_F32;  // F16, BF16 or E8M0: how the file has the scales
+    bool stored_input = false;                 // of int8_input: one scale from the file
 };
 
 // One part with its canonical arrays and its weights in f64.
@@ -70,6 +71,7 @@ class Part {
     std::vector<mortise_field> fields_;
     mortise_kernel_part part_{};
     mortise_extras extras_{};
+    float input_scale_ = 0.03f;
     mortise_tile tile_{};
     std::vector<uint8_t> codes_;
     std::vector<float> plain32_;

@@ -111,11 +111,14 @@ void prepare_input(const mortise_spec* spec, const mortise_extras* extras, uint3
         out[i] = extras->pre_scale ? x[i] * extras->pre_scale[i % columns] : x[i];
     const uint32_t granularity = spec->activation.granularity;
     if (granularity == MORTISE_ACTIVATION_NONE || activations == MORTISE_ACTIVATIONS_EXACT) return;
+    const bool stored = spec->activation.dynamic == 0;
     const uint64_t run = granularity == MORTISE_ACTIVATION_TENSOR ? rows * columns : columns;
     for (uint64_t first = 0; first < rows * columns; first += run) {
-        const float scale = static_cast<float>(largest_of(out + first, run) / 127);
+        const float scale =
+            stored ? *extras->input_scale : static_cast<float>(largest_of(out + first, run) / 127);
         if (scale == 0) continue;
-        for (uint64_t i = first; i < first + run; i++) out[i] = std::nearbyint(out[i] / scale) * scale;
+        for (uint64_t i = first; i < first + run; i++)
+            out[i] = std::clamp(std::nearbyint(out[i] / scale), -128.0f, 127.0f) * scale;
     }
 }
 
@@ -228,9 +231,11 @@ void Part::fill_input_rule(const Format& format, std::mt19937& random) {
     }
     if (!format.int8_input) return;
     mortise_activation& rule = spec_.activation;
-    rule.granularity = format.one_scale ? MORTISE_ACTIVATION_TENSOR : MORTISE_ACTIVATION_TOKEN;
+    const bool tensor = format.one_scale || format.stored_input;
+    rule.granularity = tensor ? MORTISE_ACTIVATION_TENSOR : MORTISE_ACTIVATION_TOKEN;
     rule.encoding = MORTISE_ENCODING_TWOS, rule.bits = 8;
-    rule.dynamic = 1, rule.divisor = 127;
+    rule.dynamic = !format.stored_input, rule.divisor = 127;
+    if (format.stored_input) extras_.input_scale = &input_scale_;
 }
 
 void Part::fill_low_rank(uint64_t rank, uint32_t seed) {

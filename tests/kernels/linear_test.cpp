@@ -100,7 +100,7 @@ double worst_error(const Part& part, const float* x, uint32_t rows, const std::v
 
 // A group of parts over one input; runs it for several row counts.
 void check_group(const Level& level, const std::vector<const Part*>& parts, const std::vector<uint32_t>& rows,
-                 uint32_t activations = MORTISE_ACTIVATIONS_EXACT) {
+                 uint32_t activations = MORTISE_ACTIVATIONS_EXACT, double tighter = 1) {
     ProblemBox box;
     const uint64_t columns = parts[0]->columns();
     box.inputs = {columns};
@@ -116,7 +116,7 @@ void check_group(const Level& level, const std::vector<const Part*>& parts, cons
         const auto x = random_floats(count * columns, 99 + count);
         const auto one = bound.run(1, count, {x.data()});
         const auto two = bound.run(2, count, {x.data()});
-        const double limit = count <= 4 ? level.few : level.many;
+        const double limit = std::min(tighter, count <= 4 ? level.few : level.many);
         for (size_t i = 0; i < parts.size(); i++) {
             EXPECT_LE(worst_error(*parts[i], x.data(), count, one[i], activations), limit)
                 << count << " rows, part " << i;
@@ -228,6 +228,19 @@ TEST_P(LinearTest, OneInputScaleServesAllRows) {
         for (size_t i = 0; i < y.size(); i++)
             error += std::pow(y[i] - wanted[i], 2), size += std::pow(wanted[i], 2);
         EXPECT_LE(std::sqrt(error / size), rows <= 4 ? level().few : level().many) << rows << " rows";
+    }
+}
+
+// Codes of eight bits are bf16 numbers: where inputs are rounded to bf16 their scale must stay outside.
+TEST(QuantizedInput, LosesNothingToBf16) {
+    for (const Level& tested : levels()) {
+        for (const bool stored : {false, true}) {
+            Format codes{"int8_row", MORTISE_ENCODING_TWOS, 8};
+            codes.int8_input = true, codes.stored_input = stored;
+            const Part part(codes, 48, 256, 13, true);
+            SCOPED_TRACE(tested.provider.name + (stored ? ", stored scale" : ", scale of the row"));
+            check_group(tested, {&part}, {3, 8, 33}, MORTISE_ACTIVATIONS_AS_SPECIFIED, 6e-6);
+        }
     }
 }
 
