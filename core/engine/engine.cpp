@@ -57,6 +57,8 @@ Engine::~Engine() = default;
 
 Result<std::unique_ptr<Engine>> Engine::make(std::shared_ptr<const load::Model> model, Team& team) {
     MORTISE_INVARIANT(model->plan().max_rows > 0);
+    for (const plan::KernelPlan& kernel : model->plan().kernels)  // their workspaces are cut for so many
+        MORTISE_INVARIANT(team.size() <= static_cast<int>(kernel.problem->abi().threads));
     try {
         MORTISE_TRY(Cache cache, Cache::make(*model));
         auto rep = std::make_unique<Rep>(std::move(model), team, std::move(cache));

@@ -24,7 +24,8 @@ struct Slice {
 
 class Engine {
   public:
-    // Effect: allocates activations and the KV cache as planned. Errors: out_of_memory, plugin_failed.
+    // Effect: allocates activations and the KV cache as planned. Requires: a team of at most as many threads
+    // as were planned for. Errors: out_of_memory, plugin_failed.
     static Result<std::unique_ptr<Engine>> make(std::shared_ptr<const load::Model> model, Team& team);
     ~Engine();
 

@@ -150,6 +150,7 @@ uint32_t HandMade::op(uint32_t kind, std::vector<uint32_t> inputs, std::vector<u
     }
     plan::ProblemFacts facts;
     facts.max_rows = plan.max_rows;
+    facts.threads = 4;  // the largest team of the tests
     kernel.problem = plan::KernelProblem::make(kind, op, input_widths, widths, problem_parts, facts);
     kernel.provider = provider_;
     kernel.provider_id = "test";
