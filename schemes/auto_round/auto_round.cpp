@@ -201,8 +201,7 @@ class AutoRound : public Scheme {
         void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
             const std::string name = name_of(m);
             const uint32_t scale = source_dtype(current, MORTISE_ROLE_SCALE, MORTISE_DTYPE_F16);
-            Spec spec =
-                int_groups(form_of(m), name + ".qweight", name + ".scales", name + ".qzeros", bits_of(scale));
+            Spec spec = int_groups(form_of(m), name, bits_of(scale));
             store_as(*spec.find(MORTISE_ROLE_SCALE), scale);
             keep_bias(spec, m, current);
             written_.emplace_back(name, now_);
@@ -323,8 +322,7 @@ class AutoRound : public Scheme {
                            .found = "no such tensor",
                            .fix = "the download is incomplete or the config names another format"});
         const auto scale = checkpoint().tensor(name + ".scales");
-        return int_groups(form, name + ".qweight", name + ".scales", name + ".qzeros",
-                          scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16);
+        return int_groups(form, name, scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16);
     }
 
     bool coded_cache_ = false;

@@ -1,6 +1,5 @@
-// 4-bit unsigned codes and zero points in groups along the columns, in the packings of AutoAWQ 0.2 and
-// gptqmodel: "gemm" (along the rows, even rows first), "gemv" (along the columns) and "gemv_fast", also
-// called "llm-awq" (along the columns, 4 rows interleaved, zero points as float addends).
+// 4-bit codes and zero points in the packings of AutoAWQ 0.2 and gptqmodel: "gemm" (along the rows, even ones
+// first), "gemv" (along the columns), "gemv_fast" or "llm-awq" (4 rows interleaved, zero points as addends).
 
 #include "mortise/sdk/int_groups.h"
 #include "mortise/sdk/scheme.h"
@@ -13,10 +12,6 @@ using Packing = IntGroups::Packing;
 Config config_of(const Checkpoint& checkpoint) {
     const Config found = quantization_of(checkpoint, "quant_config.json");
     return found ? found : checkpoint.document("quantize_config.json");
-}
-
-Spec packed(const IntGroups& form, const std::string& name, uint32_t scale_bits) {
-    return int_groups(form, name + ".qweight", name + ".scales", name + ".qzeros", scale_bits);
 }
 
 class Awq : public Scheme {
@@ -65,7 +60,7 @@ class Awq : public Scheme {
         // Files without zero points may carry them all the same: then all are the middle.
         form.stored = zeros_ || checkpoint().has(name + ".qzeros");
         const auto scale = checkpoint().tensor(name + ".scales");
-        Spec spec = packed(form, name, scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16);
+        Spec spec = int_groups(form, name, scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16);
         add_bias_or_zeros(spec, name + ".bias", m);
         say(answer, std::move(spec), false, "quant_method awq",
             skipped != nullptr ? "listed by " + skipped->text + ", and quantized" : "");
@@ -76,18 +71,21 @@ class Awq : public Scheme {
       public:
         Writer(const Checkpoint& source, Options& options)
             : LinearWriter(source), group_(options.take_number('g', 0)) {
-            options.finish("g128, g64 or another group size");
+            if (match(source).yes) packing_ = Awq(source).packing_;
+            if (options.take_flag("gemm")) packing_ = Packing::rows_even_first;
+            if (options.take_flag("gemv")) packing_ = Packing::padded;
+            options.finish("gemm or gemv, g128, g64 or another group size");
         }
         std::string config() override {
-            return R"({"bits":4,"group_size":)" + std::to_string(group_) + R"(,"modules_to_not_convert":)" +
+            static constexpr const char* versions[] = {"", "", "gemm", "gemv", "gemv_fast"};  // by packing
+            return R"({"bits":4,"zero_point":true,"group_size":)" + std::to_string(group_) +
+                   R"(,"modules_to_not_convert":)" +
                    (plain_linears().empty() ? "null" : json_list(plain_below_layers())) +
-                   R"(,"quant_method":"awq","version":"gemm","zero_point":true})";
+                   R"(,"quant_method":"awq","version":")" + versions[static_cast<size_t>(packing_)] + "\"}";
         }
 
       private:
-        IntGroups form_of(const mortise_module& m) const {
-            return {Packing::rows_even_first, m.rows, m.columns, group_};
-        }
+        IntGroups form_of(const mortise_module& m) const { return {packing_, m.rows, m.columns, group_}; }
         void consider(const mortise_module& m, const mortise_spec& current) override {
             const uint64_t own = is_plain(current) ? 0 : column_group_of(current);
             if (group_ == 0 && m.kind == MORTISE_MODULE_LINEAR) group_ = own != 0 ? own : 128;
@@ -96,16 +94,18 @@ class Awq : public Scheme {
             return form_of(m).fits() && m.columns % group_ == 0 ? "" : "no multiple of 8 rows x one group";
         }
         void linear(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
-            const uint32_t half = MORTISE_DTYPE_F16, halves = MORTISE_ENCODING_F16;
-            const bool same = current.offset_kind == 2;  // zero points: perhaps the same codes
-            const uint32_t scale = same ? source_dtype(current, MORTISE_ROLE_SCALE, half) : half;
-            Spec spec = packed(form_of(m), name_of(m), bits_of(scale));
-            store_as(*spec.find(MORTISE_ROLE_SCALE), scale);
+            const uint32_t f16 = MORTISE_DTYPE_F16, halves = MORTISE_ENCODING_F16;  // kept scales stay
+            const uint32_t type =
+                current.offset_kind < 2 ? f16 : source_dtype(current, MORTISE_ROLE_SCALE, f16);
+            Spec spec = int_groups(form_of(m), name_of(m), bits_of(type));
+            store_as(*spec.find(MORTISE_ROLE_SCALE), type);
+            if (mortise_field* addends = spec.find(MORTISE_ROLE_ADDEND)) store_as(*addends, type);
             keep_bias(spec, m, current);
             const uint32_t compute = current.encoding == halves ? halves : uint32_t{MORTISE_ENCODING_F32};
             write(target, std::move(spec), asymmetric_recipe(compute, 0, 15, 0).amax_floor(1e-5));
         }
         uint64_t group_;
+        Packing packing_ = Packing::rows_even_first;
     };
 
   private:

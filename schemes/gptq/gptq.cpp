@@ -174,8 +174,7 @@ class Gptq : public Scheme {
             head_ = head_ || head;
             const std::string name = name_of(m);
             const uint32_t scale = source_dtype(current, MORTISE_ROLE_SCALE, MORTISE_DTYPE_F16);
-            Spec spec =
-                int_groups(form, name + ".qweight", name + ".scales", name + ".qzeros", bits_of(scale));
+            Spec spec = int_groups(form, name, bits_of(scale));
             store_as(*spec.find(MORTISE_ROLE_SCALE), scale);
             mortise_field& map =
                 spec.field(MORTISE_ROLE_G_IDX, name + ".g_idx", {MORTISE_DTYPE_I32}, {shape_of({m.columns})});
@@ -304,8 +303,7 @@ class Gptq : public Scheme {
                                .fix = "the download is incomplete or the config names another format"});
         form.less_one = format_ == "gptq" && !planes && stored_less_one(form, name, note);
         const auto scale = checkpoint().tensor(name + ".scales");
-        Spec spec = int_groups(form, name + ".qweight", name + ".scales", name + ".qzeros",
-                               scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16);
+        Spec spec = int_groups(form, name, scale && scale->dtype == MORTISE_DTYPE_F32 ? 32 : 16);
         if (mapped_ && add_column_map(spec, checkpoint(), form, name + ".g_idx") && !settings.act_order)
             note += std::string(note.empty() ? "" : "; ") +
                     "desc_act is false, and g_idx is not trivial: it is followed";

@@ -50,7 +50,6 @@ struct Exception {
     std::string_view checkpoint, tensor, reason;  // tensor: how its name ends; "" = the whole checkpoint
 };
 constexpr Exception exceptions[] = {
-    {"awq_gemv_fast_g128", "", "this packing is read only, the writer's is gemm"},
     {"awq_tied_redundant_lm_head", "lm_head.",
      "a redundant copy of the embedding is dropped by a rule, not written"},
 };

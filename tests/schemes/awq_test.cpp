@@ -185,5 +185,25 @@ TEST_F(Awq, WritesLinearsThatFitAndLeavesTheRest) {
     EXPECT_EQ(Opened("awq").status, MORTISE_OK);
 }
 
+TEST_F(Awq, WritesThePackingThatTheSourceHasUnlessToldOtherwise) {
+    mortise_spec current{};
+    current.encoding = MORTISE_ENCODING_UNSIGNED;
+    current.bits = 4;
+    current.n_levels = 1;
+    current.levels[0].column_group = 32;
+    current.offset_kind = 2;
+    std::string text;
+    for (const std::string version : {"gemm", "gemv", "gemv_fast"}) {
+        host.file("config.json", config(R"("group_size": 32, "version": ")" + version + '"'));
+        const Seen seen = written("awq", {}, {.name = "a"}, current, nullptr, &text);
+        ASSERT_TRUE(seen.status == MORTISE_OK && !seen.plain) << seen.error << seen.note;
+        EXPECT_NE(text.find(R"("version":")" + version + '"'), std::string::npos) << text;
+        EXPECT_EQ(seen.find(MORTISE_ROLE_ADDEND) != nullptr, version == "gemv_fast");
+    }
+    const std::vector<mortise_option> gemm = {{{"gemm", 4}, {nullptr, 0}}};
+    written("awq", gemm, {.name = "a"}, current, nullptr, &text);
+    EXPECT_NE(text.find(R"("version":"gemm")"), std::string::npos) << text;
+}
+
 }  // namespace
 }  // namespace mortise::test

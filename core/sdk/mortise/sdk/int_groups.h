@@ -56,12 +56,10 @@ inline mortise_shape packed_codes(const IntGroups& form) {
 }
 inline mortise_layout packed_layout(const IntGroups& form, bool codes) {
     switch (form.packing) {
-        case IntGroups::Packing::rows_even_first:
-            return row_words_even_first(form.rows);
+        case IntGroups::Packing::rows_even_first: return row_words_even_first(form.rows);
         case IntGroups::Packing::column_planes:
             return codes ? column_planes(form.bits, form.rows) : row_planes(form.bits, form.rows);
-        default:
-            return codes ? column_words(form.bits, form.rows) : row_words(form.bits, form.rows);
+        default: return codes ? column_words(form.bits, form.rows) : row_words(form.bits, form.rows);
     }
 }
 inline void add_zeros(Spec& spec, const IntGroups& form, const std::string& tensor) {
@@ -151,6 +149,10 @@ inline Spec int_groups(const IntGroups& form, const std::string& codes, const st
     scale.flags = signed_scale;
     if (form.stored) detail::add_zeros(spec, form, zeros);
     return spec;
+}
+// Effect: the same under the names that all these files give to the tensors of a module.
+inline Spec int_groups(const IntGroups& form, const std::string& module, uint32_t scale_bits) {
+    return int_groups(form, module + ".qweight", module + ".scales", module + ".qzeros", scale_bits);
 }
 
 // Effect: adds the map from columns to groups that `tensor` holds. The trivial map, column / group, is read,

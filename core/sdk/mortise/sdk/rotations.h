@@ -115,7 +115,8 @@ class Rotations {
         if (found->second.size() == 1) return *checkpoint.tensor(found->second[0]);
         throw Refused({.what = "the matrix that rotates its input cannot be told",
                        .subject = name,
-                       .expected = "one tensor *" + each.leaf + " with " + std::to_string(block) + " rows",
+                       .expected = name + each.leaf + ", or one *" + each.leaf + " elsewhere, with " +
+                                   std::to_string(block) + " rows",
                        .found = std::to_string(found->second.size()),
                        .node = each.node.node()});
     }
