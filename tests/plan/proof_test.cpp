@@ -42,6 +42,12 @@ TEST_P(Proof, FindsADestinationThatIsShifted) {
     EXPECT_FALSE(proof());
 }
 
+TEST_P(Proof, FindsElementsThatNobodyWrites) {
+    plan_.moves.back().destination.begin[2] += 1;
+    plan_.moves.back().source.begin[2] += 1;
+    EXPECT_FALSE(proof());
+}
+
 TEST_P(Proof, FindsASourceOutsideItsTensor) {
     plan_.moves.front().source.begin[2] += 1;
     plan_.moves.front().source.end[2] += 1;

@@ -9,9 +9,9 @@ namespace {
 // --- which modules
 
 TEST_F(CompressedTensors, PrefersAGroupThatNamesAModuleToOneThatNamesItsClass) {
-    use(config(R"("all": )" + group("pack-quantized", int4) + R"(, "some": )" +
-               group("int-quantized", int8, R"("re:.*q_proj$")") + R"(, "one": )" +
-               group("float-quantized", whole8, R"("l.1.q_proj")")));
+    use(config(R"("one": )" + group("float-quantized", whole8, R"("l.1.q_proj")") + R"(, "all": )" +
+               group("pack-quantized", int4) + R"(, "some": )" +
+               group("int-quantized", int8, R"("re:.*q_proj$")")));
     packed("l.0.up_proj");
     coded("l.0.q_proj", MORTISE_DTYPE_I8, {64, 1});
     coded("l.1.q_proj", MORTISE_DTYPE_F8_E4M3, {1});
@@ -196,6 +196,12 @@ TEST_F(CompressedTensors, NeedsNothingForRotationsThatAreFoldedIntoTheWeights) {
         R"("type": "hadamard", "apply": [{"targets": ["embed_tokens"], "location": "weight_output"}])"));
     packed("a");
     EXPECT_EQ(ask({.name = "a"}).rotation_block, 0u);
+    for (const char* where : {"weight_input", "weight_output"}) {
+        use(hadamard(R"("location": ")" + std::string(where) + "\""));
+        const Seen seen = ask({.name = "a"});
+        EXPECT_EQ(seen.status, MORTISE_OK) << where << seen.error;
+        EXPECT_EQ(seen.rotation_block, 0u) << where;
+    }
 }
 
 }  // namespace

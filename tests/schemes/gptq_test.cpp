@@ -175,7 +175,9 @@ TEST_F(Gptq, ReportsAHeadThatTheConfigPromises) {
 TEST_F(Gptq, TakesAShortLastGroupAndNoOtherMisfit) {
     host.file("config.json", config());
     coded("a");
-    EXPECT_EQ(Opened("gptq").module({.name = "a", .columns = 80}).find(MORTISE_ROLE_SCALE)->columns, 3u);
+    const Seen ragged = Opened("gptq").module({.name = "a", .columns = 80});
+    EXPECT_EQ(ragged.find(MORTISE_ROLE_SCALE)->columns, 3u);
+    EXPECT_TRUE(ragged.find(MORTISE_ROLE_SCALE)->accepts(std::vector<int64_t>{3, 64}));
     EXPECT_EQ(Opened("gptq").module({.name = "a", .rows = 60}).status, MORTISE_REFUSED);
     EXPECT_EQ(Opened("gptq").module({.name = "a", .columns = 60}).status, MORTISE_REFUSED);
     host.tensors.erase("a.qzeros");

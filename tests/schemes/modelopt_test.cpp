@@ -58,7 +58,7 @@ TEST_F(ModelOpt, ClaimsWhatItsProducerWroteInEitherFile) {
     EXPECT_FALSE(claims("modelopt")) << "a side file that was left behind";
 }
 
-// loading, 9.2: "FP4", "FP8" and "INT4" occur in the names of other algorithms.
+// "FP4", "FP8" and "INT4" occur in the names of other algorithms.
 TEST_F(ModelOpt, ComparesAlgorithmsWholeNeverBySubstring) {
     only_flat(algorithm("MY_NVFP4"));
     EXPECT_EQ(opens(), MORTISE_UNSUPPORTED);
@@ -83,7 +83,7 @@ TEST_F(ModelOpt, ReadsTheNameOfTheProducersConfigBeforeTheAlgorithm) {
     EXPECT_EQ(opens(), MORTISE_UNSUPPORTED) << "no falling back";
 }
 
-// formats, 17.4: the block is wrong for this algorithm; 0.47 writes it for others only.
+// The block is wrong for this algorithm; 0.47 writes it for others only.
 TEST_F(ModelOpt, NeverTrustsTheConfigGroups) {
     float8("a", {64});
     only_flat(
@@ -127,13 +127,14 @@ TEST_F(ModelOpt, NotesALeftOutModuleThatOnlyOneFileLists) {
     EXPECT_NE(opened.module({.name = "b"}).note.find("only one of"), std::string::npos);
 }
 
-// loading, 12.15 and 12.17: whole names with shell wildcards; "mlp.gate" is no part of "mlp.gate_up_proj".
+// Whole names with shell wildcards; "mlp.gate" is no part of "mlp.gate_up_proj".
 TEST_F(ModelOpt, ExcludesByWildcardsOverWholeNames) {
     only_flat(algorithm("FP8") + R"(, "ignore": ["l.0.mlp.gate", "vision*", "l.1.self_attn.*"])");
     Opened opened("modelopt");
     for (const char* name : {"l.0.mlp.gate", "vision_tower.x", "l.1.self_attn.q_proj"}) {
         tensor(std::string(name) + ".weight", MORTISE_DTYPE_BF16, {64, 64});
         EXPECT_TRUE(opened.module({.name = name}).plain) << name;
+        EXPECT_EQ(opened.module({.name = name}).note, "") << name;
     }
     float8("l.0.mlp.gate_up_proj", {});
     const Seen fused = opened.module({.name = "l.0.mlp.gate_up_proj"});
@@ -141,7 +142,7 @@ TEST_F(ModelOpt, ExcludesByWildcardsOverWholeNames) {
     EXPECT_EQ(fused.note, "");
 }
 
-// loading, 12.22 and 12.36: the tensors say whether; the contradiction is told.
+// The tensors say whether; the contradiction is told.
 TEST_F(ModelOpt, BelievesTheTensorsOfAnExcludedHeadAndOfAFloatThatIsChosen) {
     only_flat(algorithm("NVFP4") + R"(, "ignore": ["lm_head"])");
     nvfp4("lm_head");
@@ -157,7 +158,6 @@ TEST_F(ModelOpt, BelievesTheTensorsOfAnExcludedHeadAndOfAFloatThatIsChosen) {
     EXPECT_FALSE(opened.module({.name = "lost"}).plain) << "so that the codes are called missing";
 }
 
-// formats, 20: neither is in any list.
 TEST_F(ModelOpt, LeavesHeadAndEmbeddingAsFloatsByDefault) {
     only_flat(algorithm("FP8"));
     tensor("embed_tokens.weight", MORTISE_DTYPE_BF16, {64, 64});
@@ -180,7 +180,7 @@ TEST_F(ModelOpt, DispatchesFp8OnTheRankOfItsScale) {
         << "quantized along an axis, under the same name";
 }
 
-// formats, 20: an all-zero linear has scale 0 and NaN codes; both are promised not to be there.
+// An all-zero linear has scale 0 and NaN codes; both are promised not to be there.
 TEST_F(ModelOpt, PromisesPositiveScalesAndFiniteCodesOfFloats) {
     float8("a", {});
     const Seen a = seen("FP8");
@@ -191,12 +191,12 @@ TEST_F(ModelOpt, PromisesPositiveScalesAndFiniteCodesOfFloats) {
         << "a row of zeros has scale 0";
 }
 
-// formats, 17.5 and 20: four axes, ragged, never "_inv"; weight only by name, inputs are quantized all the
-// same.
+// Four axes, ragged, never "_inv"; weight only by name, inputs are quantized all the same.
 TEST_F(ModelOpt, ReadsBlockScalesOfFourAxesAndQuantizesInputsAllTheSame) {
     tensor("a.weight", MORTISE_DTYPE_F8_E4M3, {320, 192});
     tensor("a.weight_scale", MORTISE_DTYPE_F32, {3, 1, 2, 1});
     const Seen a = seen("fp8_pb_wo", {.name = "a", .rows = 320, .columns = 192});
+    EXPECT_TRUE(a.find(MORTISE_ROLE_SCALE)->accepts(std::vector<int64_t>{3, 1, 2, 1}));
     EXPECT_EQ(a.find(MORTISE_ROLE_SCALE)->tensor, "a.weight_scale");
     EXPECT_EQ(a.find(MORTISE_ROLE_SCALE)->rows, 3u);
     EXPECT_EQ(a.find(MORTISE_ROLE_SCALE)->columns, 2u);
@@ -210,7 +210,7 @@ TEST_F(ModelOpt, ReadsBlockScalesOfFourAxesAndQuantizesInputsAllTheSame) {
     EXPECT_EQ(opens(), MORTISE_REFUSED);
 }
 
-// formats, 17.9: bytes [N/2][K], and the group from the scales where no file says it.
+// Bytes [N/2][K], and the group from the scales where no file says it.
 TEST_F(ModelOpt, PacksTwoRowsOfFourBitsInAByte) {
     tensor("a.weight", MORTISE_DTYPE_U8, {32, 64});
     tensor("a.weight_scale", MORTISE_DTYPE_F32, {64, 2});
@@ -230,7 +230,7 @@ TEST_F(ModelOpt, PacksTwoRowsOfFourBitsInAByte) {
     scheme("modelopt").close(model);
 }
 
-// formats, 20: the vector stays where it could not be folded away; plain variants carry the same names.
+// The vector stays where it could not be folded away; plain variants carry the same names.
 TEST_F(ModelOpt, TakesThePreScaleWhereItIsAndNeverFromTheFlag) {
     tensor("a.weight", MORTISE_DTYPE_I8, {64, 64});
     const Seen a = seen("W8A8_SQ_PER_CHANNEL");
@@ -250,8 +250,7 @@ TEST_F(ModelOpt, CastsTheWeightsOfW4A8UnderTheirSecondScale) {
     EXPECT_EQ(a.find(MORTISE_ROLE_CAST_SCALE)->tensor, "a.weight_scale_2");
 }
 
-// formats, 17.8 and 20: the second level multiplies; a missing scale of the inputs is missing
-// (loading, 12.26).
+// The second level multiplies; a missing scale of the inputs is missing.
 TEST_F(ModelOpt, MultipliesTheSecondLevelOfNvfp4AndNeedsTheScaleOfItsInputs) {
     nvfp4("a");
     const Seen a = seen("NVFP4");
@@ -272,7 +271,7 @@ TEST_F(ModelOpt, TakesGroupsOf32WhereTheAlgorithmHasThem) {
     EXPECT_EQ(Opened("modelopt").module({.name = "a"}).status, MORTISE_REFUSED) << "24 does not divide 64";
 }
 
-// formats, 20: no scale of inputs unless calibrated.
+// No scale of inputs unless calibrated.
 TEST_F(ModelOpt, TakesInputsOfW4A8Mxfp4FromTheDataUnlessCalibrated) {
     tensor("a.weight", MORTISE_DTYPE_U8, {64, 32});
     EXPECT_EQ(seen("W4A8_MXFP4_FP8").dynamic, 1u);
@@ -282,7 +281,7 @@ TEST_F(ModelOpt, TakesInputsOfW4A8Mxfp4FromTheDataUnlessCalibrated) {
     EXPECT_NE(a.find(MORTISE_ROLE_INPUT_SCALE), nullptr) << "one calibrated linear, and all must be";
 }
 
-// formats, 20: the exporter leaks the names of its buffers.
+// The exporter leaks the names of its buffers.
 TEST_F(ModelOpt, FindsTheLowRankTermUnderBothNames) {
     nvfp4("a");
     for (const std::string prefix : {"a.weight_quantizer._svdquant_lora_", "a.svdquant_lora_"}) {
@@ -295,13 +294,15 @@ TEST_F(ModelOpt, FindsTheLowRankTermUnderBothNames) {
     }
 }
 
-// formats, 20: [expert][column][row] under bare names; of FP8 per channel one scale per expert.
+// [expert][column][row] under bare names; of FP8 per channel one scale per expert.
 TEST_F(ModelOpt, ReadsStacksOfExpertsTransposed) {
     tensor("e.down_proj", MORTISE_DTYPE_U8, {4, 16, 64});
     tensor("e.down_proj_weight_scale_2", MORTISE_DTYPE_F32, {});
     const ModuleOf stack{.name = "e.down_proj", .rows = 64, .columns = 32, .bias = true, .experts = 4};
     const Seen a = seen("NVFP4", stack);
     EXPECT_EQ(a.find(MORTISE_ROLE_CODES)->tensor, "e.down_proj");
+    EXPECT_TRUE(a.find(MORTISE_ROLE_CODES)->accepts(std::vector<int64_t>{4, 16, 64}))
+        << "columns before rows";
     EXPECT_EQ(a.find(MORTISE_ROLE_SCALE)->tensor, "e.down_proj_weight_scale");
     EXPECT_EQ(a.find(MORTISE_ROLE_INPUT_SCALE2)->tensor, "e.down_proj_input_scale");
     EXPECT_EQ(a.find(MORTISE_ROLE_BIAS)->tensor, "e.down_proj_bias");
@@ -310,7 +311,7 @@ TEST_F(ModelOpt, ReadsStacksOfExpertsTransposed) {
     EXPECT_EQ(seen("FP8_PER_CHANNEL_PER_TOKEN", stack).find(MORTISE_ROLE_SCALE)->rows, 1u);
 }
 
-// formats, 20: no list of exclusions; experts by their container.
+// No list of exclusions; experts by their container.
 TEST_F(ModelOpt, ReadsLayersOfMixedPrecisionByNameAndByContainer) {
     const std::string layers =
         R"("quantized_layers": {"l.q_proj": {"quant_algo": "FP8"}, "l.experts": {"quant_algo": "NVFP4", "group_size": 16}})";
@@ -331,8 +332,7 @@ TEST_F(ModelOpt, ReadsLayersOfMixedPrecisionByNameAndByContainer) {
     EXPECT_EQ(opens(), MORTISE_REFUSED);
 }
 
-// formats, 17.13 and 20; loading, 12.31: beside the projections; an object, or a bare text; affine by its
-// biases.
+// Beside the projections; an object, or a bare text; affine by its biases.
 TEST_F(ModelOpt, FindsTheCacheBesideTheProjections) {
     only_flat(algorithm("FP8") +
               R"(, "kv_cache_scheme": {"dynamic": false, "num_bits": 8, "type": "float"})");

@@ -24,7 +24,7 @@ uint64_t address(const mortise_layout& layout, uint64_t row, uint64_t column, ui
 }
 
 TEST(Layout, PutsTheEvenRowsOfAWordFirst) {
-    // formats.md's example for this packing: rows 0..7 holding 0..7 give the word 0x75316420.
+    // An example of this packing: rows 0..7 holding 0..7 give the word 0x75316420.
     const mortise_layout layout = row_words_even_first(16);
     uint64_t word = 0;
     for (uint64_t row = 0; row < 8; ++row) word |= row << address(layout, row, 0);

@@ -84,10 +84,10 @@ TEST_F(RulesOf, MatchAFusedModuleTogetherByItsParts) {
 
 // Lists are written in the names of the library that quantized, files in those of a wrapper around the model.
 TEST_F(RulesOf, MatchTheNameOnDiskAndTheModelsOwn) {
-    Module module("language_model.model.a.q_proj");
-    module.abi.canonical = str("model.a.q_proj");
-    for (const char* rule :
-         {R"(["language_model.model.a.q_proj"])", R"(["model.a.q_proj"])", R"(["re:model\\..*q_proj$"])"})
+    Module module("language_model.model.a.gate_up_proj", {"model.a.gate_proj", "model.a.up_proj"});
+    module.abi.canonical = str("model.a.gate_up_proj");
+    for (const char* rule : {R"(["language_model.model.a.gate_up_proj"])", R"(["model.a.gate_up_proj"])",
+                             R"(["re:model\\..*up_proj$"])"})
         EXPECT_NE(Rules(list(rule), "ignore", exact_or_regex).find(module.abi), nullptr) << rule;
 }
 
