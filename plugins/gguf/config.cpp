@@ -18,12 +18,33 @@ using mortise::sdk::Source;
 using mortise::sdk::Unsupported;
 
 struct Family {
-    std::string_view name;          // general.architecture
-    std::string_view architecture;  // config.architectures[0]
-    bool optional_biases;           // attention_bias and mlp_bias are keys of its config
+    std::string_view name;              // general.architecture
+    std::string_view architecture;      // config.architectures[0]
+    std::string_view model_type;        // of the config
+    bool optional_biases = false;       // attention_bias and mlp_bias are keys of its config
+    bool partial_rope = false;          // a part of each head may turn
+    std::string_view experts = {};      // the config's key of their number; "" = none
+    std::string_view expert_rows = {};  // the config's key of their width; "" = intermediate_size
 };
-constexpr std::array families = {Family{"llama", "LlamaForCausalLM", true},
-                                 Family{"qwen2", "Qwen2ForCausalLM", false}};
+constexpr std::array families = {
+    Family{
+        .name = "llama", .architecture = "LlamaForCausalLM", .model_type = "llama", .optional_biases = true},
+    Family{.name = "llama",
+           .architecture = "MixtralForCausalLM",
+           .model_type = "mixtral",
+           .experts = "num_local_experts"},
+    Family{.name = "qwen2", .architecture = "Qwen2ForCausalLM", .model_type = "qwen2"},
+    Family{.name = "qwen3", .architecture = "Qwen3ForCausalLM", .model_type = "qwen3"},
+    Family{.name = "qwen3moe",
+           .architecture = "Qwen3MoeForCausalLM",
+           .model_type = "qwen3_moe",
+           .experts = "num_experts",
+           .expert_rows = "moe_intermediate_size"},
+    Family{.name = "phi3", .architecture = "Phi3ForCausalLM", .model_type = "phi3", .partial_rope = true},
+    Family{.name = "gpt-oss",
+           .architecture = "GptOssForCausalLM",
+           .model_type = "gpt_oss",
+           .experts = "num_local_experts"}};
 
 // Keys of <arch>.* that repeat what other keys or tensors say, or do not touch the numbers.
 constexpr std::array inert = {"vocab_size", "rope.scaling.finetuned", "attention.causal",
@@ -100,7 +121,14 @@ int64_t vocabulary(const File& file, Keys& keys) {
     return rows;
 }
 
-int64_t head_size(Keys& keys, int64_t hidden, int64_t heads) {
+double number(const std::string& text) { return std::strtod(text.c_str(), nullptr); }
+
+std::string decimal(double value) {
+    char buffer[64];
+    return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
+}
+
+int64_t head_size(Keys& keys, const Family& family, int64_t hidden, int64_t heads, JsonObject& out) {
     const auto key = keys.integer("attention.key_length"), value = keys.integer("attention.value_length");
     const auto turned = keys.integer("rope.dimension_count");
     const int64_t size = key ? *key : hidden / heads;
@@ -115,21 +143,16 @@ int64_t head_size(Keys& keys, int64_t hidden, int64_t heads) {
                            .found = std::to_string(*other)});
     };
     differs(value, "attention.value_length");
-    differs(turned, "rope.dimension_count");
+    if (family.partial_rope && turned && *turned > 0 && *turned < size)
+        out.raw("partial_rotary_factor", decimal(static_cast<double>(*turned) / static_cast<double>(size)));
+    else
+        differs(turned, "rope.dimension_count");
     return size;
 }
 
-double number(const std::string& text) { return std::strtod(text.c_str(), nullptr); }
-
-std::string decimal(double value) {
-    char buffer[64];
-    return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
-}
-
-// rope_freqs.weight divides each frequency (Llama 3.1 and later are converted so): a list of factors for any
-// length.
-std::string rope_table(const Tensor& table, const Source& source, int64_t head_dim, int64_t context) {
-    const auto count = static_cast<uint64_t>(head_dim) / 2;
+// The factors of a table, one for each turned pair of a head, as a list.
+std::string factors_of(const Tensor& table, const Source& source, int64_t turned) {
+    const auto count = static_cast<uint64_t>(turned) / 2;
     if (table.type->dtype != MORTISE_DTYPE_F32 || table.extent != std::vector<uint64_t>{count})
         throw Refused({.what = "the table of rope factors does not fit the heads",
                        .subject = table.name,
@@ -145,33 +168,53 @@ std::string rope_table(const Tensor& table, const Source& source, int64_t head_d
                            .found = decimal(double{factor})});
         list += (list.size() > 1 ? ", " : "") + decimal(double{factor});
     }
-    list += "]";
-    return "{\"rope_type\": \"longrope\", \"short_factor\": " + list + ", \"long_factor\": " + list +
-           ", \"attention_factor\": 1.0, \"original_max_position_embeddings\": " + std::to_string(context) +
-           "}";
+    return list + "]";
+}
+
+std::string longrope(const std::string& near, const std::string& far, const std::string& magnitude,
+                     int64_t from) {
+    return R"({"rope_type": "longrope", "short_factor": )" + near + R"(, "long_factor": )" + far +
+           R"(, "attention_factor": )" + magnitude + R"(, "original_max_position_embeddings": )" +
+           std::to_string(from) + "}";
+}
+
+// rope_freqs.weight divides each frequency whatever the length (Llama 3.1 and later are converted so);
+// rope_factors_short and _long do up to the original length and beyond it.
+std::optional<std::string> rope_tables(const File& file, const Source& source, Keys& keys, int64_t turned,
+                                       std::optional<int64_t> original, int64_t context) {
+    const Tensor *one = file.tensor("rope_freqs.weight"), *near = file.tensor("rope_factors_short.weight"),
+                 *far = file.tensor("rope_factors_long.weight");
+    if (one) {
+        const std::string list = factors_of(*one, source, turned);
+        return longrope(list, list, "1.0", context);
+    }
+    if (!near || !far) return std::nullopt;
+    return longrope(factors_of(*near, source, turned), factors_of(*far, source, turned),
+                    keys.real("rope.scaling.attn_factor").value_or("1.0"), original.value_or(context));
 }
 
 // yarn: llama.cpp multiplies attn_factor by 0.1 ln(factor) + 1; the config's attention_factor is the whole.
-std::string yarn(Keys& keys, double factor) {
+std::string yarn(Keys& keys, double factor, std::optional<int64_t> original, bool whole) {
     std::string out = "{\"rope_type\": \"yarn\", \"factor\": " + decimal(factor);
-    if (const auto original = keys.integer("rope.scaling.original_context_length"))
-        out += ", \"original_max_position_embeddings\": " + std::to_string(*original);
+    if (original) out += ", \"original_max_position_embeddings\": " + std::to_string(*original);
     if (const auto given = keys.real("rope.scaling.attn_factor"); given && number(*given) != 1)
         out += ", \"attention_factor\": " +
                decimal(number(*given) * (factor > 1 ? 0.1 * std::log(factor) + 1 : 1));
     if (const auto fast = keys.real("rope.scaling.yarn_beta_fast")) out += ", \"beta_fast\": " + *fast;
     if (const auto slow = keys.real("rope.scaling.yarn_beta_slow")) out += ", \"beta_slow\": " + *slow;
+    if (!whole) out += ", \"truncate\": false";
     return out + "}";
 }
 
-void rope(const File& file, const Source& source, Keys& keys, int64_t head_dim, int64_t context,
-          JsonObject& out) {
+void rope(const File& file, const Source& source, Keys& keys, const Family& family, int64_t turned,
+          int64_t context, JsonObject& out) {
     out.raw("rope_theta", keys.real("rope.freq_base").value_or("10000.0"));
     const std::string type =
         keys.text("rope.scaling.type").value_or(keys.has("rope.scale_linear") ? "linear" : "none");
     const auto old = keys.real("rope.scale_linear"), given = keys.real("rope.scaling.factor");
     const double factor = number(given ? *given : old.value_or("1"));
-    const Tensor* table = file.tensor("rope_freqs.weight");
+    const auto original = keys.integer("rope.scaling.original_context_length");
+    const auto table = rope_tables(file, source, keys, turned, original, context);
     if (type != "none" && type != "linear" && type != "yarn")
         throw Unsupported({.what = "unknown kind of rope scaling",
                            .subject = "metadata key '" + keys.name("rope.scaling.type") + "'",
@@ -181,17 +224,16 @@ void rope(const File& file, const Source& source, Keys& keys, int64_t head_dim, 
         refuse(keys.name("rope.scaling.factor"), "impossible value", "a positive real", decimal(factor));
     const bool scaled = type != "none" && factor != 1;
     if (table && scaled)
-        throw Unsupported({.what = "rope factors and rope scaling together",
-                           .subject = table->name,
-                           .found = "scaling " + type});
+        throw Unsupported({.what = "rope factors and rope scaling together", .found = "scaling " + type});
     if (table)
-        out.raw("rope_scaling", rope_table(*table, source, head_dim, context));
+        out.raw("rope_scaling", *table);
     else if (!scaled)
         out.raw("rope_scaling", "null");
     else if (type == "linear")
         out.raw("rope_scaling", "{\"rope_type\": \"linear\", \"factor\": " + decimal(factor) + "}");
     else
-        out.raw("rope_scaling", yarn(keys, factor));
+        out.raw("rope_scaling",
+                yarn(keys, factor, original, family.name != "gpt-oss"));  // its model does not round the ramp
 }
 
 void token_ids(const File& file, JsonObject& out) {
@@ -199,25 +241,40 @@ void token_ids(const File& file, JsonObject& out) {
         if (const auto id = special_token(file, role)) out.integer(std::string(role) + "_token_id", *id);
 }
 
+void experts(Keys& keys, const Family& family, int64_t rows, JsonObject& out) {
+    const int64_t own =
+        keys.has("expert_feed_forward_length") ? keys.count("expert_feed_forward_length") : rows;
+    if (family.expert_rows.empty() && own != rows)
+        refuse(keys.name("expert_feed_forward_length"), "contradicts feed_forward_length",
+               std::to_string(rows), std::to_string(own));
+    out.integer(std::string(family.experts), keys.count("expert_count"))
+        .integer("num_experts_per_tok", keys.count("expert_used_count"));
+    if (family.expert_rows.empty()) return;
+    out.integer(std::string(family.expert_rows), own).flag("norm_topk_prob", true);
+}
+
 std::string known_config(const File& file, const Source& source, const Family& family) {
     Keys keys(file, std::string(family.name));
     JsonObject out;
-    out.raw("architectures", "[" + quote(family.architecture) + "]").text("model_type", family.name);
+    out.raw("architectures", "[" + quote(family.architecture) + "]").text("model_type", family.model_type);
     const int64_t hidden = keys.count("embedding_length"), heads = keys.count("attention.head_count");
     const int64_t context = keys.count("context_length");
     const int64_t kv_heads =
         keys.has("attention.head_count_kv") ? keys.count("attention.head_count_kv") : heads;
-    const int64_t head_dim = head_size(keys, hidden, heads);
+    const int64_t head_dim = head_size(keys, family, hidden, heads, out);
     out.integer("hidden_size", hidden).integer("num_hidden_layers", keys.count("block_count"));
     out.integer("num_attention_heads", heads)
         .integer("num_key_value_heads", kv_heads)
         .integer("head_dim", head_dim);
-    out.integer("intermediate_size", keys.count("feed_forward_length"))
-        .integer("vocab_size", vocabulary(file, keys));
+    const int64_t rows = keys.count("feed_forward_length");
+    out.integer("intermediate_size", rows).integer("vocab_size", vocabulary(file, keys));
+    if (!family.experts.empty()) experts(keys, family, rows, out);
     const auto eps = keys.real("attention.layer_norm_rms_epsilon");
     if (!eps) refuse(keys.name("attention.layer_norm_rms_epsilon"), "missing metadata key", "a real", "none");
     out.raw("rms_norm_eps", *eps).integer("max_position_embeddings", context).text("hidden_act", "silu");
-    rope(file, source, keys, head_dim, context, out);
+    if (const auto window = keys.integer("attention.sliding_window"); window && *window > 0)
+        out.integer("sliding_window", *window);
+    rope(file, source, keys, family, keys.integer("rope.dimension_count").value_or(head_dim), context, out);
     out.flag("tie_word_embeddings", !file.tensor("output.weight")).text("torch_dtype", dtype_of(file));
     if (family.optional_biases) {
         out.flag("attention_bias", file.tensor("blk.0.attn_q.bias") != nullptr);
@@ -233,7 +290,9 @@ std::string known_config(const File& file, const Source& source, const Family& f
 std::string config_json(const File& file, const Source& source) {
     const auto name = file.text("general.architecture");
     if (!name) refuse("general.architecture", "missing metadata key", "the name of an architecture", "none");
-    const auto family = std::ranges::find(families, *name, &Family::name);
+    const bool mixed = file.integer(*name + ".expert_count").value_or(0) > 0;
+    const auto family = std::ranges::find_if(
+        families, [&](const Family& each) { return each.name == *name && each.experts.empty() != mixed; });
     if (family != families.end()) return known_config(file, source, *family);
     JsonObject out;
     out.text("model_type", *name);

@@ -1,6 +1,7 @@
 // gpt-oss: biases everywhere, an attention sink per head, windows on every other layer, and experts that are
 // stacked with gate and up rows in turns, transposed where they are floats.
 
+#include "mortise/sdk/aliases.h"
 #include "mortise/sdk/experts.h"
 #include "mortise/sdk/plugin.h"
 
@@ -21,8 +22,16 @@ void build(Builder& b) {
     e.router_bias = e.bias = e.transposed = e.interleaved = true;
     e.activation = MORTISE_STYLE_SWIGLU_CLAMPED;
     e.limit = c.get<double>("swiglu_limit", 7.0);
+    if (c.get<double>("swiglu_alpha", 1.702) != 1.702)
+        throw Unsupported({.what = "another slope of the activation is not supported",
+                           .expected = "1.702",
+                           .node = c["swiglu_alpha"].node()});
     c.ignore({"initial_context_length"});  // said again by the rope
     build_decoder(b, o, [&](uint64_t i, Value x) { return decoder_experts(b, o, e, i, x); });
+    b.alias("gguf", "model.layers.{i}.post_attention_layernorm", "blk.{i}.post_attention_norm");
+    b.alias("gguf", "model.layers.{i}.self_attn.sinks", "blk.{i}.attn_sinks.weight");
+    alias_numbered_blocks(b, "gguf", nullptr);
+    alias_numbered_experts(b, "gguf", e);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Mixtral: the Llama graph with a mixture of experts in every layer; w1 is the gate, w3 up, w2 down.
 
+#include "mortise/sdk/aliases.h"
 #include "mortise/sdk/experts.h"
 #include "mortise/sdk/plugin.h"
 
@@ -19,6 +20,9 @@ void build(Builder& b) {
     e.down = "block_sparse_moe.experts.{e}.w2";
     build_decoder(b, o, [&](uint64_t i, Value x) { return decoder_experts(b, o, e, i, x); });
     alias_stacked_projections(b, e, "block_sparse_moe");
+    const RowMap pairs = paired_halves(o.head_dim);
+    alias_numbered_blocks(b, "gguf", &pairs);
+    alias_numbered_experts(b, "gguf", e);
     b.alias("", "model.layers.{i}.block_sparse_moe.gate", "model.layers.{i}.mlp.gate");
 }
 

@@ -1,6 +1,7 @@
 // Phi-3 and Phi-4: the Llama graph, published with q, k and v in one matrix and gate and up in another; rope
 // on a part of each head, with two sets of frequencies for short and long inputs.
 
+#include "mortise/sdk/aliases.h"
 #include "mortise/sdk/decoder.h"
 #include "mortise/sdk/plugin.h"
 
@@ -17,6 +18,7 @@ void build(Builder& b) {
     // Read with the rope where it scales; said of every model all the same.
     c.ignore({"original_max_position_embeddings", "full_attn_mod", "interpolate_factor"});
     build_decoder(b, o);
+    alias_numbered_blocks(b, "gguf", nullptr, true);
 }
 
 }  // namespace

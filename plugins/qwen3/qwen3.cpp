@@ -15,6 +15,7 @@ void build(Builder& b) {
     o.q_bias = o.k_bias = o.v_bias = o.o_bias = c.get<bool>("attention_bias", false);
     o.windows = switched_windows(c, o.layers);
     build_decoder(b, o);
+    alias_numbered_blocks(b, "gguf", nullptr);
 }
 
 }  // namespace

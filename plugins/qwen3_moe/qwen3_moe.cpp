@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "mortise/sdk/aliases.h"
 #include "mortise/sdk/experts.h"
 #include "mortise/sdk/plugin.h"
 
@@ -26,6 +27,8 @@ void build(Builder& b) {
         return mixed ? decoder_experts(b, o, e, i, x) : decoder_mlp(b, o, i, x);
     });
     alias_stacked_projections(b, e, "mlp");
+    alias_numbered_blocks(b, "gguf", nullptr);
+    alias_numbered_experts(b, "gguf", e);
 }
 
 }  // namespace

@@ -197,7 +197,7 @@ class Gguf : public Scheme {
                            .expected = "a multiple of " + std::to_string(e.columns) + " columns",
                            .found = std::to_string(m.columns)});
         Spec spec = Blocks(e, m, weight).take();
-        if (m.has_bias != 0) add_bias(spec, name + ".bias", m.rows);
+        if (m.has_bias != 0) add_bias(spec, name + ".bias", m.rows, m.experts);
         say(answer, std::move(spec), false, "the tensor's encoding is " + tensor->encoding);
     }
 

@@ -156,10 +156,10 @@ TEST(GgufScheme, DropsTheRopeTableByRule) {
 TEST(GgufScheme, AnUnknownMetadataKeyOfTheModelEndsThePlan) {
     const test::TempFolder folder;
     const auto planned =
-        test::plan_path(folder.write("model.gguf", tiny_gguf().u32("llama.expert_count", 8).render()));
+        test::plan_path(folder.write("model.gguf", tiny_gguf().u32("llama.expert_group_count", 8).render()));
     ASSERT_FALSE(planned);
     EXPECT_EQ(planned.error().code(), Code::config_unknown_key);
-    EXPECT_THAT(to_string(planned.error()), HasSubstr("llama.expert_count"));
+    EXPECT_THAT(to_string(planned.error()), HasSubstr("llama.expert_group_count"));
 }
 
 }  // namespace

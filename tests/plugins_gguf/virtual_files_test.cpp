@@ -50,8 +50,58 @@ TEST(GgufConfig, IsTiedIffThereIsNoHead) {
 }
 
 TEST(GgufConfig, CopiesKeysThatItDoesNotKnowSoThatTheyAreAccountedFor) {
-    EXPECT_EQ(value(tiny_gguf().u32("llama.expert_count", 8), "llama.expert_count"), "8");
+    EXPECT_EQ(value(tiny_gguf().u32("llama.expert_group_count", 8), "llama.expert_group_count"), "8");
     EXPECT_EQ(value(tiny_gguf().u32("llama.expert_count", 0), "llama.expert_count"), "(absent)");
+}
+
+TEST(GgufConfig, TellsFamiliesWithExpertsFromDenseOnes) {
+    EXPECT_EQ(value(tiny_gguf().u32("llama.expert_count", 0), "model_type"), "llama");
+    const auto mixtral = tiny_gguf().u32("llama.expert_count", 4).u32("llama.expert_used_count", 2);
+    EXPECT_EQ(value(mixtral, "model_type"), "mixtral");
+    EXPECT_EQ(value(mixtral, "num_local_experts"), "4");
+    EXPECT_EQ(value(mixtral, "num_experts_per_tok"), "2");
+    auto qwen = tiny_gguf("qwen3moe").u32("qwen3moe.expert_count", 4).u32("qwen3moe.expert_used_count", 2);
+    qwen.u32("qwen3moe.expert_feed_forward_length", 8);
+    EXPECT_EQ(value(qwen, "model_type"), "qwen3_moe");
+    EXPECT_EQ(value(qwen, "num_experts"), "4");
+    EXPECT_EQ(value(qwen, "moe_intermediate_size"), "8");
+    EXPECT_EQ(value(qwen, "norm_topk_prob"), "true");
+    EXPECT_THAT(made(tiny_gguf().u32("llama.expert_count", 4), "config.json"),
+                HasSubstr("llama.expert_used_count"));
+}
+
+TEST(GgufConfig, LeavesTheRampOfOneFamilyUnrounded) {
+    for (const char* name : {"gpt-oss", "qwen3"}) {
+        const std::string prefix(name);
+        auto maker = tiny_gguf(name)
+                         .text(prefix + ".rope.scaling.type", "yarn")
+                         .f32(prefix + ".rope.scaling.factor", 32);
+        if (prefix == "gpt-oss") maker.u32("gpt-oss.expert_count", 4).u32("gpt-oss.expert_used_count", 2);
+        const bool whole = made(maker, "config.json").find("\"truncate\": false") == std::string::npos;
+        EXPECT_EQ(whole, prefix == "qwen3") << made(maker, "config.json");
+    }
+}
+
+TEST(GgufConfig, TurnsAPartOfAHeadUnderTwoTablesWhereTheFamilyDoes) {
+    auto maker =
+        tiny_gguf("phi3").u32("phi3.attention.key_length", 32).u32("phi3.attention.sliding_window", 20);
+    maker.u32("phi3.rope.scaling.original_context_length", 16).f32("phi3.rope.scaling.attn_factor", 1.25f);
+    EXPECT_EQ(value(maker, "partial_rotary_factor"), "0.5");
+    EXPECT_EQ(value(maker, "sliding_window"), "20");
+    EXPECT_THAT(made(maker, "config.json"), HasSubstr("\"rope_scaling\": null"));
+    maker.tensor("rope_factors_short.weight", {8}, 0, 32).tensor("rope_factors_long.weight", {8}, 0, 32);
+    std::string ones, twos;
+    for (int i = 0; i < 8; ++i) {
+        const float one = 1, two = 2;
+        ones.append(reinterpret_cast<const char*>(&one), sizeof one);
+        twos.append(reinterpret_cast<const char*>(&two), sizeof two);
+    }
+    maker.tensors[maker.tensors.size() - 2].data = ones;
+    maker.tensors.back().data = twos;
+    EXPECT_THAT(
+        made(maker, "config.json"),
+        HasSubstr(R"("short_factor": [1, 1, 1, 1, 1, 1, 1, 1], "long_factor": [2, 2, 2, 2, 2, 2, 2, 2], )"
+                  R"("attention_factor": 1.25, "original_max_position_embeddings": 16)"));
 }
 
 TEST(GgufConfig, RefusesMissingAndContradictoryKeys) {
