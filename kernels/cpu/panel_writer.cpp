@@ -57,13 +57,15 @@ void write_bytes(const uint8_t* from, uint32_t bits, uint64_t count, uint8_t* ou
         from, count, out, [&](uint64_t x) { return ((static_cast<uint32_t>(x) | guard) - middle) ^ high; });
 }
 
+// Pairs of columns; true when one of them is not a number: the sum carries into the sign of a byte of all
+// ones.
 bool write_pairs(const uint8_t* from, uint64_t count, uint8_t* out) {
-    bool poisoned = false;
+    uint32_t carries = 0;
     interleave<uint8_t, 2, uint16_t>(from, count, out, [&](uint64_t x) {
-        poisoned |= (x & 0x7f) == 0x7f || (x & 0x7f00) == 0x7f00;
+        carries |= (static_cast<uint32_t>(x) & 0x7f7f) + 0x0101;
         return static_cast<uint16_t>(x);
     });
-    return poisoned;
+    return (carries & 0x8080) != 0;
 }
 
 void write_nibbles(const uint8_t* from, uint64_t count, uint8_t* out) {

@@ -13,7 +13,7 @@ constexpr uint64_t streams = 4, stretch_bytes = 2048;  // read of one stream bef
 // Effect: total[t] = codes . x over `columns` columns.
 template <class D, int Rows>
 inline void stretch(const D& decoder, const uint8_t* codes, const float* x, uint64_t stride, uint64_t columns,
-                    F (&total)[Rows]) {
+                    uint64_t ahead, F (&total)[Rows]) {
     constexpr int step = D::step, chains = Rows == 1 ? 4 : Rows == 2 ? 2 : 1;
     constexpr uint64_t bytes = step * panel_rows * code_bits(D::kind) / 8;
     F acc[Rows][chains];
@@ -21,7 +21,7 @@ inline void stretch(const D& decoder, const uint8_t* codes, const float* x, uint
         for (int c = 0; c < chains; c++) acc[t][c] = zero();
     }
     for (uint64_t k = 0; k < columns; k += step, codes += bytes, x += step) {
-        for (uint64_t b = 0; b < bytes; b += 64) prefetch(codes + stretch_bytes + b);
+        for (uint64_t b = 0; b < bytes; b += 64) prefetch(codes + ahead + b);
         decode_each(decoder, codes, [&](auto column, F w) {
             constexpr int j = column.j, chain = j % chains;
             for (int t = 0; t < Rows; t++) acc[t][chain] = fma(w, set(x[t * stride + j]), acc[t][chain]);
@@ -51,15 +51,16 @@ inline void finish(const Product& product, uint64_t panel, const F (&total)[Rows
 // Effect: adds the share of group g's columns [k, end) to total.
 template <class D, int Rows>
 inline void add_stretch(const Packing& packing, const D& decoder, const uint8_t* panel, const Inputs& inputs,
-                        const float* sums, uint64_t g, uint64_t k, uint64_t end, F (&total)[Rows]) {
+                        const float* sums, uint64_t ahead, uint64_t g, uint64_t k, uint64_t end,
+                        F (&total)[Rows]) {
     const uint8_t* codes = panel + packing.record(g) + (k - packing.begin(g)) * packing.column_bytes();
     F part[Rows];
-    stretch<D, Rows>(decoder, codes, inputs.x + k, inputs.stride, end - k, part);
+    stretch<D, Rows>(decoder, codes, inputs.x + k, inputs.stride, end - k, ahead, part);
     const F scale = scale_of(packing, panel, g);
     for (int t = 0; t < Rows; t++) total[t] = fma(part[t], scale, total[t]);
     if (end != packing.end(g)) return;
     const uint8_t* tail = codes + (end - k) * packing.column_bytes();  // what stretch() does not ask for
-    for (uint64_t b = 0; b < packing.tail_bytes(); b += 64) prefetch(tail + stretch_bytes + b);
+    for (uint64_t b = 0; b < packing.tail_bytes(); b += 64) prefetch(tail + ahead + b);
     if (!packing.shifted()) return;
     const F offset = offsets_of(packing, panel, g, scale);
     for (int t = 0; t < Rows; t++) total[t] = fma(set(sums[t * packing.groups + g]), offset, total[t]);
@@ -70,6 +71,8 @@ inline void gemv_rows_of(const Product& product, const Inputs& inputs, const flo
     const Packing& packing = *product.packing;
     const D decoder(packing);
     const uint64_t longest = stretch_bytes / packing.column_bytes();
+    // What is asked for is what this stream's next turn reads, scales between the codes included.
+    const uint64_t ahead = stretch_bytes + longest / packing.group * packing.tail_bytes();
     const uint64_t per_stream = (product.last - product.first + streams - 1) / streams;
     for (uint64_t i = 0; i < per_stream; i++) {
         for (uint64_t s = 0; s < streams; s++) {  // what does not lie in the stream, one panel ahead
@@ -91,7 +94,7 @@ inline void gemv_rows_of(const Product& product, const Inputs& inputs, const flo
                     const uint8_t* panel = panel_of(packing, product.packed, number);
                     for (uint64_t each = g; each < next; each++) {
                         const uint64_t begin = each == g ? k : packing.begin(each);
-                        add_stretch<D, Rows>(packing, decoder, panel, inputs, sums, each, begin,
+                        add_stretch<D, Rows>(packing, decoder, panel, inputs, sums, ahead, each, begin,
                                              least(begin + longest, packing.end(each)), total[s]);
                     }
                 }
