@@ -46,15 +46,16 @@ void put(T& to, uint64_t value) {
 }
 
 // Spreads eight elements of up to eight bits, side by side from bit 0 on, over eight bytes.
-struct Spread {
-    explicit Spread(uint32_t of_width)
-        : width(of_width),
-          fours(mask_of(4 * width)),
-          twos(mask_of(2 * width) * 0x0000000100000001),
-          ones(mask_of(width) * 0x0001000100010001) {}
+class Spread {
+  public:
+    explicit Spread(uint32_t width)
+        : width_(width),
+          fours_(mask_of(4 * width)),
+          twos_(mask_of(2 * width) * 0x0000000100000001),
+          ones_(mask_of(width) * 0x0001000100010001) {}
     uint64_t operator()(uint64_t x) const {
-        x = part(x & mask_of(8 * width), fours, 32 - 4 * width);
-        return part(part(x, twos, 16 - 2 * width), ones, 8 - width);
+        x = part(x & mask_of(8 * width_), fours_, 32 - 4 * width_);
+        return part(part(x, twos_, 16 - 2 * width_), ones_, 8 - width_);
     }
 
   private:
@@ -62,8 +63,8 @@ struct Spread {
         const uint64_t stays = x & low;
         return stays | (x ^ stays) << by;
     }
-    uint32_t width;
-    uint64_t fours, twos, ones;
+    uint32_t width_;
+    uint64_t fours_, twos_, ones_;
 };
 
 // Effect: the lowest n of eight bytes, alone or joined to what is there.
