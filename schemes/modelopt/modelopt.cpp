@@ -62,7 +62,6 @@ Spec nvfp4(const Site& s) {
 }
 Spec mxfp4(const Site& s) { return small_floats(s, 4, true); }
 Spec mxfp8(const Site& s) { return small_floats(s, 8, true); }
-
 void static8(Spec& spec, const Site& s) { add_float8_input(spec, s.beside("input_scale")); }
 void static_int8(Spec& spec, const Site& s) { add_int8_input(spec, s.beside("input_scale")); }
 void as_they_are(Spec& spec, const Site& s) {
@@ -190,7 +189,6 @@ class ModelOpt : public Scheme {
         all_.algorithm = both("the algorithm", named_algorithm);
         all_.group = both("'group_size'", [](const Config& c) { return c.get<uint64_t>("group_size", 0); });
         block_ = both("the block", [](const Config& c) { return block_size(c["weight_block_size"]); });
-        if (block_.empty()) block_ = {128, 128};
         cache_ = cache_named(both("the cache", cache_word));
         layers_ = both("'quantized_layers'", [](const Config& c) { return listed(c["quantized_layers"]); });
         if (all_.algorithm == nullptr && !cache_.named())
@@ -295,7 +293,8 @@ class ModelOpt : public Scheme {
                  {"producer", side ? "" : maker},
                  {"quant_algo", json_text(by ? by->name : "")},
                  {"quant_method", side ? "" : json_text("modelopt")},
-                 {"quantized_layers", layers_.empty() ? "" : json_object(layers_)}});
+                 {"quantized_layers", layers_.empty() ? "" : json_object(layers_)},
+                 {"weight_block_size", own_ ? json_numbers(own_->block_) : ""}});
         }
         static constexpr const char* maker = R"({"name":"modelopt","version":"0.47.0"})";
         Setting how_;
@@ -313,7 +312,8 @@ class ModelOpt : public Scheme {
     };
     // The group is what the config says, what the algorithm has, or what the scales show.
     Site site_of(const mortise_module& m, const Setting& how) const {
-        Site site{checkpoint(), m, how.group, calibrated_, block_};
+        Site site{checkpoint(), m, how.group, calibrated_};
+        if (!block_.empty()) site.block = block_;
         if (site.group == 0 && how.algorithm != nullptr) site.group = how.algorithm->group;
         const auto shape = site.shape();
         if (site.group == 0 && shape.size() == 2 && shape[1] > 0)

@@ -361,40 +361,5 @@ TEST_F(ModelOpt, FindsTheCacheBesideTheProjections) {
     EXPECT_EQ(opened_->cache("s", 2).encoding, uint32_t{MORTISE_ENCODING_TWOS}) << "only the cache";
 }
 
-TEST_F(ModelOpt, WritesWhatItReads) {
-    mortise_spec current{};
-    current.encoding = MORTISE_ENCODING_BF16;
-    for (const std::string word : {"fp8_pcpt", "fp8_pb_wo", "w4a16_nvfp4", "w4a16_awq", "mxfp8"}) {
-        mortise_quantizer recipe{};
-        std::string config;
-        std::map<std::string, std::string> files;
-        host.reset();
-        host.file("config.json", "{}");
-        const Seen a = written("modelopt", {{borrow(word), {}}}, {.name = "a", .rows = 128, .columns = 128},
-                               current, &recipe, &config, &files);
-        ASSERT_TRUE(a.status == MORTISE_OK && !a.plain) << word << a.error << a.note;
-        EXPECT_EQ(recipe.compute, uint32_t{MORTISE_ENCODING_F32}) << word;
-        host.file("config.json", R"({"quantization_config": )" + config + "}");
-        EXPECT_TRUE(claims("modelopt")) << config;
-        host.file("hf_quant_config.json", files["hf_quant_config.json"]);
-        EXPECT_EQ(files["hf_quant_config.json"].find("pre_quant_scale") != std::string::npos,
-                  word == "w4a16_awq");
-        EXPECT_EQ(opens(), MORTISE_OK) << config;
-        EXPECT_EQ(host.unread(), "") << config;
-    }
-}
-
-TEST_F(ModelOpt, DoesNotInventTheScaleOfInputs) {
-    host.file("config.json", "{}");
-    mortise_spec current{};
-    current.encoding = MORTISE_ENCODING_BF16;
-    const std::string static_inputs = "fp8", unknown = "fp9";
-    EXPECT_EQ(written("modelopt", {{borrow(static_inputs), {}}}, {.name = "a"}, current).status,
-              MORTISE_UNSUPPORTED);
-    EXPECT_EQ(written("modelopt", {}, {.name = "a"}, current).granularity, uint32_t{MORTISE_ACTIVATION_TOKEN})
-        << "the usual algorithm";
-    EXPECT_EQ(written("modelopt", {{borrow(unknown), {}}}, {.name = "a"}, current).status, MORTISE_REFUSED);
-}
-
 }  // namespace
 }  // namespace mortise::test

@@ -27,6 +27,12 @@ inline std::string json_list(const std::vector<std::string>& names) {
 }
 // Effect: a number; no value for 0.
 inline std::string json_number(uint64_t number) { return number == 0 ? "" : std::to_string(number); }
+// Effect: numbers as a JSON list; no value for none.
+inline std::string json_numbers(const std::vector<uint64_t>& numbers) {
+    std::string list;
+    for (const uint64_t number : numbers) list += (list.empty() ? "[" : ",") + std::to_string(number);
+    return list.empty() ? "" : list + "]";
+}
 using JsonMembers = std::vector<std::pair<std::string, std::string>>;
 // Effect: a JSON object; members without a value are left out.
 inline std::string json_object(const JsonMembers& members) {
