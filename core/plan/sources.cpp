@@ -105,6 +105,10 @@ uint32_t find_source(Resolver& r, const ModuleQuery& query) {
     auto source = r.scheme.ask(query);
     if (!source) {
         r.problems.add(source.error());
+        // What lies there has been spoken of: it is no tensor that nobody knows.
+        for (const char* end : {".", "_"})
+            for (const checkpoint::TensorEntry& tensor : r.catalog().with_prefix(query.name + end))
+                r.used[static_cast<size_t>(&tensor - r.catalog().tensors().data())] = true;
         return none;
     }
     const auto& tensors = r.catalog().tensors();

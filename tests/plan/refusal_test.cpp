@@ -107,6 +107,16 @@ TEST_F(Refusal, ARuleFindsAModuleUnderAnotherRoot) {
     EXPECT_TRUE(planned) << to_string(planned.error());
 }
 
+TEST_F(Refusal, OfAModuleSaysNothingMoreOfItsTensors) {
+    copy_of("ct-nvfp4");
+    edit_config("\"strategy\": \"tensor_group\"", "\"strategy\": \"group\"");
+    edit_config("\"strategy\": \"tensor_group\"", "\"strategy\": \"group\"");
+    const auto planned = plan_of(folder_.string());
+    ASSERT_FALSE(planned);
+    for (const Problem& problem : planned.error().problems())
+        EXPECT_EQ(problem.code, Code::unsupported_variant) << to_string(planned.error());
+}
+
 TEST_F(Refusal, AHeadThatIsGoneUnderAnUntiedConfigIsNamed) {
     copy_of("llama_tied");
     edit_config("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false");
