@@ -24,6 +24,13 @@ void build(Builder& b) {
     alias_numbered_blocks(b, "gguf", &pairs);
     alias_numbered_experts(b, "gguf", e);
     b.alias("", "model.layers.{i}.block_sparse_moe.gate", "model.layers.{i}.mlp.gate");
+    // Producers that quantize the model as transformers 5 has it in memory keep its names, whole or in part.
+    for (const std::string mixture : {"block_sparse_moe", "mlp"}) {
+        const std::string layer = "model.layers.{i}.", expert = layer + mixture + ".experts.{e}.";
+        b.alias("", layer + e.gate, expert + "gate_proj");
+        b.alias("", layer + e.up, expert + "up_proj");
+        b.alias("", layer + e.down, expert + "down_proj");
+    }
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // How the parts of linears and the banks of experts are found on disk.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "golden_plan.h"
 #include "plan/report.h"
 #include "support/temp_folder.h"
@@ -112,6 +114,29 @@ TEST_F(Banks, RefuseTwoSpellingsAtOnce) {
     });
     ASSERT_FALSE(changed);
     EXPECT_EQ(changed.error().code(), Code::tensor_duplicate_source);
+}
+
+TEST(Linears, OfAMixtureAreFoundUnderTheNamesThatLibrariesGiveThemInMemory) {
+    const auto published = plan_of(golden("mixtral"));
+    ASSERT_TRUE(published) << to_string(published.error());
+    const std::map<std::string, std::string> in_memory = {
+        {"w1", "gate_proj"}, {"w2", "down_proj"}, {"w3", "up_proj"}};
+    for (const std::string mixture : {"block_sparse_moe", "mlp"}) {
+        test::Tensors renamed;
+        for (auto& [name, tensor] : test::read_tensors(golden("mixtral"))) {
+            std::string other = name;
+            const size_t at = name.find("block_sparse_moe.experts."), leaf = name.rfind(".weight");
+            if (at != std::string::npos)
+                other = name.substr(0, at) + mixture + name.substr(at + 16, leaf - at - 18) +
+                        in_memory.at(name.substr(leaf - 2, 2)) + ".weight";
+            renamed[other] = std::move(tensor);
+        }
+        const test::TempFolder root;
+        test::write_tensors(golden("mixtral"), root.at("renamed"), renamed);
+        const auto planned = plan_of(root.at("renamed"));
+        ASSERT_TRUE(planned) << to_string(planned.error());
+        EXPECT_EQ((*planned)->plan().parts.size(), (*published)->plan().parts.size());
+    }
 }
 
 TEST_F(Banks, ExplainOneExpertByItsOwnName) {
