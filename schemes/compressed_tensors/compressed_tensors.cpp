@@ -20,7 +20,7 @@ bool packs_in_lanes(const std::string& version) {
            std::stoi(minor) < 17;
 }
 
-constexpr std::string_view formats[] = {
+constexpr std::initializer_list<const char*> formats = {
     "dense",          "int-quantized",   "float-quantized",      "naive-quantized",
     "pack-quantized", "mxfp8-quantized", "mxfp4-pack-quantized", "nvfp4-pack-quantized"};
 
@@ -79,6 +79,8 @@ Spec weights_of(const Module& m) {
     const bool naive = m.format == "naive-quantized", ints = w.type == "int" && w.bits >= 1 && w.bits <= 8;
     const Grid grid = grid_of(w, m.abi);
     if (w.dynamic) unsupported("weights cannot be quantized from their data", w, m.name);
+    if (m.format == "dense")
+        unsupported("floats to be quantized as they run", w, m.name, "save it with save_compressed=True");
     if (ints && (naive || m.format == "int-quantized" || m.format == "pack-quantized"))
         return integers(m, grid, m.format == "pack-quantized");
     if (w.is("float", 8, w.strategy) && (naive || m.format == "float-quantized"))
@@ -120,15 +122,10 @@ class CompressedTensors : public Scheme {
         check_beside_groups(q, true);
         in_lanes_ = packs_in_lanes(q.get("version", ""));
         groups_ = read_groups(q);
-        for (const ModuleGroup& group : groups_.groups) {
-            if (group.inputs && !group.weights)
-                unsupported("a group that quantizes inputs and no weights", *group.inputs, group.name);
-            if (std::find(std::begin(formats), std::end(formats), group.format) == std::end(formats))
-                throw Unsupported(
-                    {.what = "unknown format", .found = group.format, .node = group.node.node()});
-        }
+        for (const ModuleGroup& group : groups_.groups)
+            (void)(group.node["format"] ? group.node : q).one_of("format", formats, "dense");
         rotations_.read(q["transform_config"]);
-        cache_ = cache_coding_of(groups_.cache, "kv_cache_scheme");
+        cache_ = cache_coding_of(groups_, "kv_cache_scheme");
     }
 
     static Match match(const Checkpoint& checkpoint) {
@@ -146,7 +143,7 @@ class CompressedTensors : public Scheme {
         const bool coded = checkpoint().has(name + ".weight_packed") ||
                            checkpoint().has(name + ".weight_scale") || (weight && !is_float(weight->dtype));
         const auto is = groups_.decide(m, coded);
-        if (is.coded && !is.group->weights)
+        if (is.coded && (is.group == nullptr || !is.group->weights))
             throw Refused({.what = "its weight is quantized, and no group says how",
                            .subject = name,
                            .node = is.node.node()});

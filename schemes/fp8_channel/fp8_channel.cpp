@@ -69,7 +69,7 @@ class Fp8Channel : public Scheme {
         say(answer, std::move(spec), false, is.rule, is.note, is.node);
     }
 
-    CacheCoding cache_coding() override { return cache_coding_of(groups_.cache, "kv_cache_scheme"); }
+    CacheCoding cache_coding() override { return cache_coding_of(groups_, "kv_cache_scheme"); }
     void rules(mortise_rule_visitor visit, void* context) override { groups_.report(visit, context); }
 
     // Writes what ModelOpt's FP8_PER_CHANNEL_PER_TOKEN computes; with compute=, what llm-compressor's preset

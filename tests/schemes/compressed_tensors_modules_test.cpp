@@ -132,6 +132,45 @@ TEST_F(CompressedTensors, GivesTheScalesOfACacheToTheAttentionPerTensorOrHead) {
     }
 }
 
+const std::string cache8 = R"({"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": false})";
+
+std::string cached(const std::string& groups) {
+    return R"({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {)" + groups +
+           R"(}, "kv_cache_scheme": )" + cache8 + "}}";
+}
+
+TEST_F(CompressedTensors, ReadsAFileOfWhichOnlyTheCacheIsQuantized) {
+    use(cached(""));
+    host.tensor("a.weight", MORTISE_DTYPE_BF16, {64, 64});
+    Opened opened("compressed_tensors");
+    ASSERT_EQ(opened.status, MORTISE_OK) << opened.error;
+    EXPECT_TRUE(opened.module({.name = "a"}).plain);
+    EXPECT_EQ(opened.cache("l.0.self_attn", 2).encoding, uint32_t{MORTISE_ENCODING_E4M3});
+    coded("b", MORTISE_DTYPE_F8_E4M3, {64, 1});
+    EXPECT_EQ(opened.module({.name = "b"}).status, MORTISE_REFUSED);
+}
+
+TEST_F(CompressedTensors, AsksForTheScaleOfQueriesWhereAGroupQuantizesAttentions) {
+    const std::string attentions = R"(, "a": {"targets": ["LlamaAttention"], "input_activations": )";
+    use(cached(R"("g": )" + group("pack-quantized", int4) + attentions + cache8 + "}"));
+    Opened opened("compressed_tensors");
+    ASSERT_EQ(opened.status, MORTISE_OK) << opened.error;
+    const mortise_cache_answer answer = opened.cache("l.0.self_attn", 2);
+    ASSERT_EQ(answer.n_fields, 3u);
+    EXPECT_EQ(copy(answer.fields[2].tensor), "l.0.self_attn.q_scale");
+
+    use(cached(R"("g": )" + group("pack-quantized", int4) + attentions + R"({"num_bits": 8, "type": "int"}})"));
+    EXPECT_EQ(Opened("compressed_tensors").status, MORTISE_UNSUPPORTED);
+}
+
+TEST_F(CompressedTensors, RefusesFloatsThatAreToBeQuantizedAsTheyRun) {
+    use(only("dense", int8));
+    coded("a", MORTISE_DTYPE_BF16, {64, 1});
+    const Seen seen = ask({.name = "a"});
+    EXPECT_EQ(seen.status, MORTISE_UNSUPPORTED);
+    EXPECT_NE(seen.error.find("quantized as they run"), std::string::npos) << seen.error;
+}
+
 std::string rotated(const std::string& scheme) {
     return R"({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"g": )" +
            group("pack-quantized", int4) +

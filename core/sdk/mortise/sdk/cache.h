@@ -23,6 +23,7 @@ struct CacheCoding {
     uint32_t bits = 0;
     bool per_head = false;     // one scale per head instead of one for all
     bool zero_points = false;  // integer codes with zero points
+    bool queries = false;      // q must have a scale as k and v have
     bool biases = false;       // float biases must be there; without this they may be
     bool may_lack = false;     // a checkpoint without any scale means a stored scale of 1
     double scale_divisor = 1;  // the scale that takes effect is the stored one over this
@@ -134,7 +135,8 @@ class CacheFields {
         *this = CacheFields();
         const std::string owner(attention);
         const std::string probabilities = owner + ".prob_output_scale";
-        const auto scales = names_of(checkpoint, owner, "scale", coding.named() && !coding.may_lack);
+        auto scales = names_of(checkpoint, owner, "scale", coding.named() && !coding.may_lack);
+        if (coding.queries && scales[2].empty()) scales[2] = cache_names(owner, 'q', "scale")[0];
         const auto zeros = names_of(checkpoint, owner, "zero_point", coding.zero_points);
         const auto biases = names_of(checkpoint, owner, "bias", coding.biases);
         bool per_head = coding.per_head;

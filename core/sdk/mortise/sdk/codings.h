@@ -19,11 +19,12 @@ inline constexpr uint32_t lossy = 2205;
 }
 
 // Errors: always Unsupported, saying what the coding is.
-[[noreturn]] inline void unsupported(std::string what, const Coding& coding, std::string subject) {
+[[noreturn]] inline void unsupported(std::string what, const Coding& coding, std::string subject,
+                                     std::string fix = {}) {
     throw Unsupported({.what = std::move(what),
                        .subject = std::move(subject),
-                       .found = std::string(coding.symmetric ? "symmetric " : "asymmetric ") + coding.type +
-                                std::to_string(coding.bits) + " per " + coding.strategy,
+                       .found = text_of(coding),
+                       .fix = std::move(fix),
                        .node = coding.node.node()});
 }
 

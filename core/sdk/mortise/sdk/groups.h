@@ -32,6 +32,16 @@ struct Coding {
     }
 };
 
+// Effect: what a coding is, for messages: "static symmetric int4 per group of 128".
+inline std::string text_of(const Coding& coding) {
+    return std::string(coding.local     ? "local "
+                       : coding.dynamic ? "dynamic "
+                                        : "static ") +
+           (coding.symmetric ? "symmetric " : "asymmetric ") + coding.type + std::to_string(coding.bits) +
+           " per " + coding.strategy +
+           (coding.group_size > 0 ? " of " + std::to_string(coding.group_size) : "");
+}
+
 // Effect: rows and columns of "128x128", as older files spell a block; nothing for any other text.
 inline std::vector<int64_t> block_of(const std::string& text) {
     const size_t x = text.find('x');
@@ -67,22 +77,6 @@ inline std::optional<Coding> read_coding(const Config& args) {
     if (out.order == "static") out.order = "weight";
     out.scale_dtype = args.get("scale_dtype", "");
     args.ignore({"observer", "observer_kwargs", "zp_dtype"});
-    return out;
-}
-
-// Effect: how an object of that kind codes a KV cache. Errors: a way that nobody here can read.
-inline CacheCoding cache_coding_of(const std::optional<Coding>& coding, const std::string& rule) {
-    if (!coding) return {};
-    const bool by_head = coding->strategy == "attn_head";
-    const bool is_int = coding->type == "int", is_float = coding->type == "float" && coding->symmetric;
-    if (coding->dynamic || coding->bits != 8 || !(is_int || is_float) ||
-        !(by_head || coding->strategy == "tensor"))
-        throw Unsupported(
-            {.what = "only 8-bit caches with stored scales, per tensor or per head, can be read",
-             .node = coding->node.node()});
-    CacheCoding out = is_int ? int8_cache(rule) : float8_cache(rule);
-    out.per_head = by_head;
-    out.zero_points = !coding->symmetric;
     return out;
 }
 
@@ -122,6 +116,7 @@ struct ModuleGroups {
     std::vector<ModuleGroup> groups;
     Rules ignore;
     std::optional<Coding> cache;
+    bool queries = false;  // attentions quantize their queries too
 
     // Effect: the group that targets this module most narrowly: by name before by pattern before by class.
     // All rules counted; null when none does. Errors: two groups target it equally.
@@ -144,8 +139,9 @@ struct ModuleGroups {
     }
     // What the config and the tensors say together of one module.
     struct Decision {
-        bool coded = false;                  // quantized
-        const ModuleGroup* group = nullptr;  // how, if coded; the first group where none targets it
+        bool coded = false;  // quantized
+        const ModuleGroup* group =
+            nullptr;  // how, if coded; the first where none targets it; null: no groups
         std::string rule, note;
         Config node;
     };
@@ -155,7 +151,8 @@ struct ModuleGroups {
         const Rule* ignored = ignore.find(module);
         const ModuleGroup* group = of(module);
         const bool chosen = group != nullptr && ignored == nullptr;
-        Decision out{.coded = evidence.value_or(chosen), .group = group != nullptr ? group : &groups.front()};
+        Decision out{.coded = evidence.value_or(chosen), .group = group};
+        if (group == nullptr && !groups.empty()) out.group = &groups.front();
         out.rule = ignored != nullptr ? ignored->text
                    : group != nullptr ? group->name
                                       : "no group targets it";
@@ -170,12 +167,46 @@ struct ModuleGroups {
     }
 };
 
+// Effect: how the KV cache is coded, by an object of the kind that codes weights. Errors: a way that nobody
+// here can read.
+inline CacheCoding cache_coding_of(const ModuleGroups& groups, const std::string& rule) {
+    if (!groups.cache) return {};
+    const Coding& coding = *groups.cache;
+    const bool by_head = coding.strategy == "attn_head", is_int = coding.type == "int";
+    if (coding.dynamic || coding.bits != 8 || !(is_int || (coding.type == "float" && coding.symmetric)) ||
+        !(by_head || coding.strategy == "tensor"))
+        throw Unsupported({.what = "this KV cache cannot be read",
+                           .subject = rule,
+                           .expected = "8 bits with stored scales, per tensor or per attn_head",
+                           .found = text_of(coding),
+                           .node = coding.node.node()});
+    CacheCoding out = is_int ? int8_cache(rule) : float8_cache(rule);
+    out.per_head = by_head;
+    out.zero_points = !coding.symmetric;
+    out.queries = groups.queries;
+    return out;
+}
+
+// Effect: whether a group quantizes what an attention multiplies: its queries, keys and values alike, hence
+// in the words of the cache. Errors: Unsupported for other inputs without weights.
+inline bool is_of_attention(const ModuleGroup& group, const std::optional<Coding>& cache) {
+    if (group.weights || !group.inputs) return false;
+    const Coding& in = *group.inputs;
+    if (cache && in.is(cache->type, cache->bits, cache->strategy) && cache->symmetric && !in.dynamic)
+        return true;
+    throw Unsupported({.what = "a group that quantizes inputs and no weights",
+                       .subject = group.name,
+                       .expected = "weights, or an attention's inputs coded as kv_cache_scheme",
+                       .node = in.node.node()});
+}
+
 // Effect: the groups, the ignore list and the cache of a quantization config.
-// Errors: values of a wrong kind; there are no groups.
+// Errors: values of a wrong kind; there are neither groups nor a cache.
 inline ModuleGroups read_groups(const Config& config) {
     ModuleGroups out;
     const std::string format = config.get("format", "dense");
     const Config groups = config.require("config_groups");
+    out.cache = read_coding(config["kv_cache_scheme"]);
     for (uint64_t g = 0; g < groups.size(); ++g) {
         const Config group = groups.at(g);
         ModuleGroup each{.name = "config_groups." + groups.key(g), .node = group};
@@ -188,11 +219,12 @@ inline ModuleGroups read_groups(const Config& config) {
         each.format = group.get("format", format.c_str());
         each.weights = read_coding(group["weights"]);
         each.inputs = read_coding(group["input_activations"]);
-        out.groups.push_back(std::move(each));
+        out.queries |= is_of_attention(each, out.cache);
+        if (each.weights || !each.inputs) out.groups.push_back(std::move(each));
     }
-    if (out.groups.empty()) throw Refused({.what = "there are no groups", .node = groups.node()});
+    if (out.groups.empty() && !out.cache)
+        throw Refused({.what = "there are no groups", .node = groups.node()});
     out.ignore = Rules(config["ignore"], "ignore", exact_or_regex);
-    out.cache = read_coding(config["kv_cache_scheme"]);
     return out;
 }
 
@@ -203,7 +235,13 @@ inline void check_beside_groups(const Config& config, bool rotated = false) {
     config.ignore({"version", "global_compression_ratio", "provider", "quant_method"});
     if (!rotated) config.refuse_if_set("transform_config");
     if (const Config sparsity = config["sparsity_config"]; sparsity.is_object() && sparsity.size() > 0) {
-        sparsity.one_of("format", {"dense"});
+        if (const Config format = sparsity["format"]; sparsity.get("format", "") != "dense")
+            throw Unsupported({.what = "sparse weights are not supported",
+                               .subject = "sparsity_config",
+                               .expected = "format 'dense'",
+                               .found = sparsity.get("format", "no format"),
+                               .fix = "take the model without this compression, as newer libraries write it",
+                               .node = (format ? format : sparsity).node()});
         sparsity.ignore_all();
     }
     const Config groups = config["config_groups"];
@@ -215,7 +253,9 @@ inline void check_beside_groups(const Config& config, bool rotated = false) {
 inline std::string why_not_float8_rows(const Config& config) {
     if (config["transform_config"].size() > 0) return "it transforms activations";
     try {
-        for (const ModuleGroup& group : read_groups(config).groups) {
+        const ModuleGroups all = read_groups(config);
+        if (all.groups.empty()) return "no group quantizes weights";
+        for (const ModuleGroup& group : all.groups) {
             if (group.format != "float-quantized" && group.format != "naive-quantized")
                 return group.name + " has format " + group.format;
             if (!group.weights || !group.weights->is("float", 8, "channel"))
