@@ -100,7 +100,7 @@ std::optional<KernelPlan> Binder::best(const Want& want) {
         const auto status =
             registry::PluginCall::call([&] { return provider.table->bid(&problem->abi(), &bid); });
         bid.name[sizeof bid.name - 1] = bid.reason[sizeof bid.reason - 1] = 0;
-        if (options_.reference_kernels && bid.score != 1) continue;
+        if (options_.reference_kernels && bid.score > 1) continue;
         if (status != MORTISE_OK || bid.score == 0) {
             reasons_ += (reasons_.empty() ? "" : "; ") + provider.id + ": " + bid.reason;
             continue;
@@ -132,15 +132,20 @@ std::optional<KernelPlan> Binder::best(const Want& want) {
 
 Error Binder::nobody(const Want& want) const {
     const model::Op& op = plan_.tree.ops[want.op];
-    std::string found;
-    for (uint32_t part : want.parts)
-        found += plan_.sources[plan_.parts[part].sources[0]].result().describe() + " ";
+    std::string found, fix = "allow the reference kernels or another provider";
+    for (uint32_t part : want.parts) {
+        const quant::QuantSpec& spec = plan_.sources[plan_.parts[part].sources[0]].result();
+        found += spec.describe() + " ";
+        if (spec.activation.granularity != MORTISE_ACTIVATION_NONE &&
+            options_.activations != MORTISE_ACTIVATIONS_EXACT)
+            fix += ", or leave the inputs as they are (--activations exact)";
+    }
     return Error(Problem{.code = Code::unsupported_kernel,
                          .what = "no kernel for operator " + std::string(model::op_name(op.kind)),
                          .tensor = want.parts.empty() ? op.name : plan_.parts[want.parts[0]].name,
                          .expected = "a kernel provider that takes it",
                          .found = found + "(" + reasons_ + ")",
-                         .fix = "allow the reference kernels or another provider"});
+                         .fix = std::move(fix)});
 }
 
 Result<uint32_t> Binder::bind(const Want& want) {
