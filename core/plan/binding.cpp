@@ -132,20 +132,21 @@ std::optional<KernelPlan> Binder::best(const Want& want) {
 
 Error Binder::nobody(const Want& want) const {
     const model::Op& op = plan_.tree.ops[want.op];
-    std::string found, fix = "allow the reference kernels or another provider";
+    std::string found;
+    bool prepared = false;
     for (uint32_t part : want.parts) {
         const quant::QuantSpec& spec = plan_.sources[plan_.parts[part].sources[0]].result();
         found += spec.describe() + " ";
-        if (spec.activation.granularity != MORTISE_ACTIVATION_NONE &&
-            options_.activations != MORTISE_ACTIVATIONS_EXACT)
-            fix += ", or leave the inputs as they are (--activations exact)";
+        prepared = prepared || spec.activation.granularity != MORTISE_ACTIVATION_NONE;
     }
+    const bool exact = options_.activations == MORTISE_ACTIVATIONS_EXACT;
     return Error(Problem{.code = Code::unsupported_kernel,
                          .what = "no kernel for operator " + std::string(model::op_name(op.kind)),
                          .tensor = want.parts.empty() ? op.name : plan_.parts[want.parts[0]].name,
                          .expected = "a kernel provider that takes it",
                          .found = found + "(" + reasons_ + ")",
-                         .fix = std::move(fix)});
+                         .fix = prepared && !exact ? "leave the inputs as they are (--activations exact)"
+                                                   : "allow the reference kernels or another provider"});
 }
 
 Result<uint32_t> Binder::bind(const Want& want) {
