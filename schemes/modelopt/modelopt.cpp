@@ -175,7 +175,7 @@ class ModelOpt : public Scheme {
     explicit ModelOpt(const Checkpoint& checkpoint) : Scheme(checkpoint) {
         Config flat = quantization_of(checkpoint);
         const Config file = checkpoint.document("hf_quant_config.json"), side = file["quantization"];
-        flat.ignore({"quant_method", "producer", "packed_modules_mapping"});
+        flat.ignore({"quant_method", "quant_library", "producer", "packed_modules_mapping"});
         file.ignore({"producer"});
         if (const Config nested = flat["quantization"]) flat = nested;
         for (const Config& each : {flat, side}) {
@@ -203,7 +203,8 @@ class ModelOpt : public Scheme {
     static Match match(const Checkpoint& checkpoint) {
         const Config flat = quantization_of(checkpoint), side = checkpoint.document("hf_quant_config.json");
         const Config q = flat ? flat : side,
-                     named = q["quant_method"] ? q["quant_method"] : q["producer"]["name"];
+                     library = q["quant_library"] ? q["quant_library"] : q["producer"]["name"],
+                     named = q["quant_method"] ? q["quant_method"] : library;
         const std::string by = named ? lower(named.as<std::string>()) : "", reason = "it names '" + by + "'";
         for (const std::string kind : {"", "_fp8", "_fp4", "_mixed", "_mxfp8"})
             if (by == "modelopt" + kind) return matched(800, reason);

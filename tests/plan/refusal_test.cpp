@@ -107,6 +107,14 @@ TEST_F(Refusal, ARuleFindsAModuleUnderAnotherRoot) {
     EXPECT_TRUE(planned) << to_string(planned.error());
 }
 
+// ModelOpt 0.33 named itself by another key.
+TEST_F(Refusal, DoesNotMeetAConfigOfAnOlderExporter) {
+    copy_of("mo_fp8_pcpt");
+    edit_config("\"quant_method\": \"modelopt\"", "\"quant_library\": \"modelopt\"");
+    const auto planned = plan_of(folder_.string());
+    EXPECT_TRUE(planned) << to_string(planned.error());
+}
+
 TEST_F(Refusal, OfAModuleSaysNothingMoreOfItsTensors) {
     copy_of("ct-nvfp4");
     edit_config("\"strategy\": \"tensor_group\"", "\"strategy\": \"group\"");
