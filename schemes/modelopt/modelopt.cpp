@@ -68,8 +68,6 @@ void as_they_are(Spec& spec, const Site& s) {
     add_number(spec, MORTISE_ROLE_UNUSED, s.beside("input_scale")).drop_rule = str("weight_only");
 }
 void tokens(Spec& spec, const Site&) { spec->activation = float8_tokens(); }
-// "Weight only" by name; its consumers quantize inputs all the same (vLLM, per block of columns).
-void groups8(Spec& spec, const Site& s) { spec->activation = float8_groups(s.block[1], false); }
 void float4(Spec& spec, const Site& s) { add_float4_inputs(spec, s.beside("input_scale"), false); }
 template <uint32_t bits>
 void micro(Spec& spec, const Site&) {
@@ -103,10 +101,11 @@ struct Algorithm {
     uint64_t group = 0;            // where the config does not say; 0: as the scales say
     bool pre_scale = false;        // a vector may multiply the inputs, where it was not folded away
 };
+// "wo" is weights only: the exporter's model leaves inputs alone, though vLLM quantizes them by block.
 constexpr Algorithm algorithms[] = {
     {"FP8", "FP8_DEFAULT_CFG", tensor8, static8, float8_recipe},
     {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_PER_CHANNEL_PER_TOKEN_CFG", rows8, tokens, float8_recipe},
-    {"fp8_pb_wo", "FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG FP8_BLOCK_CFG", blocks8, groups8, float8_recipe},
+    {"fp8_pb_wo", "FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG FP8_BLOCK_CFG", blocks8, as_they_are, float8_recipe},
     {"NVFP4", "NVFP4_DEFAULT_CFG NVFP4_FOUR_OVER_SIX_CFG", nvfp4, float4, float4_recipe, 16},
     {"NVFP4_AWQ", "NVFP4_AWQ_LITE_CFG NVFP4_AWQ_CLIP_CFG NVFP4_AWQ_FULL_CFG", nvfp4, float4, float4_recipe,
      16, true},
