@@ -37,6 +37,7 @@ class Fp8Channel : public Scheme {
             return;
         }
         q.ignore({"dequantize"});
+        q.one_of("expert_dtype", {"fp8"}, "fp8");
         q.one_of("activation_scheme", {"dynamic"}, "dynamic");
         q.one_of("fmt", {"e4m3", "float8_e4m3fn"}, "e4m3");
         amax_ceiling_ = q.get<double>("activation_scale_ub", 0);

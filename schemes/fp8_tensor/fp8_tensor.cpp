@@ -16,6 +16,7 @@ class Fp8Tensor : public Scheme {
     explicit Fp8Tensor(const Checkpoint& checkpoint) : Scheme(checkpoint) {
         const Config q = quantization_of(checkpoint);
         q.ignore({"quant_method", "dequantize"});
+        q.one_of("expert_dtype", {"fp8"}, "fp8");
         q.one_of("fmt", {"e4m3", "float8_e4m3fn"}, "e4m3");
         q.one_of("scale_fmt", {"float"}, "float");
         scheme_ = q.one_of("activation_scheme", {"static", "dynamic"}, q ? "dynamic" : "");

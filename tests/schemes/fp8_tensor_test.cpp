@@ -197,6 +197,7 @@ TEST_F(Fp8Tensor, WritesNoBlockSizeAndTheSourcesOwnNameOfAScale) {
 TEST_F(Fp8Tensor, RefusesWhatItDoesNotKnow) {
     for (const auto& [scheme, more] : {std::pair{"token", ""},
                                        {"static", R"(, "fmt": "e5m2")"},
+                                       {"static", R"(, "expert_dtype": "fp4")"},
                                        {"static", R"(, "kv_cache_scheme": "dynamic")"}}) {
         host.file("config.json", config(scheme, more));
         EXPECT_EQ(Opened("fp8_tensor").status, MORTISE_UNSUPPORTED) << scheme << more;
