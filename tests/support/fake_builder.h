@@ -32,7 +32,7 @@ struct Built {
     std::map<uint32_t, Linear> linears;
     std::vector<std::string> embeddings, vectors, drops;
     std::vector<Op> ops;
-    std::map<std::string, Alias> aliases;
+    std::map<std::string, Alias> aliases;  // of each name the first
     uint32_t logits = MORTISE_NONE, weights = 0, values = 0;
     int ties = 0, tied = -1;
     std::string broken;  // a use of the border that the host would refuse
@@ -113,7 +113,8 @@ inline const mortise_builder_api& recorder() {
             built(b).ties++, built(b).tied = tied;
         };
         t.alias = [](mortise_builder* b, const mortise_alias* a) {
-            built(b).aliases[copy(a->canonical)] = {copy(a->name_space), copy(a->theirs), a->rows != nullptr};
+            built(b).aliases.try_emplace(
+                copy(a->canonical), Built::Alias{copy(a->name_space), copy(a->theirs), a->rows != nullptr});
         };
         t.root = [](mortise_builder*, mortise_str, mortise_str) {};
         t.drop = [](mortise_builder* b, uint32_t, mortise_str pattern, mortise_str rule, mortise_str reason) {
