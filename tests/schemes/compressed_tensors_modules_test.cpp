@@ -159,7 +159,8 @@ TEST_F(CompressedTensors, AsksForTheScaleOfQueriesWhereAGroupQuantizesAttentions
     ASSERT_EQ(answer.n_fields, 3u);
     EXPECT_EQ(copy(answer.fields[2].tensor), "l.0.self_attn.q_scale");
 
-    use(cached(R"("g": )" + group("pack-quantized", int4) + attentions + R"({"num_bits": 8, "type": "int"}})"));
+    use(cached(R"("g": )" + group("pack-quantized", int4) + attentions +
+               R"({"num_bits": 8, "type": "int"}})"));
     EXPECT_EQ(Opened("compressed_tensors").status, MORTISE_UNSUPPORTED);
 }
 
