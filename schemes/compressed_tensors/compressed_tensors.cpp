@@ -211,13 +211,12 @@ class CompressedTensors : public Scheme {
         std::string config() override {
             // A head that is tied to floats has no tensors; the library must not look for codes.
             if (!head_ && !groups_.has("Embedding")) ignored_.emplace_back("lm_head");
-            if (groups_.groups.empty()) return {};
+            if (groups_.groups.empty() && !cache_) return {};
             return groups_text("compressed-tensors", groups_.written(), ignored_, cache_,
                                json_of(transforms_));
         }
         void cache(const CacheTarget& cache) override {
-            const std::string no =
-                groups_.groups.empty() ? "no weights are coded beside it" : why_not_in_groups(cache.current);
+            const std::string no = why_not_in_groups(cache.current);
             if (!no.empty()) return leave_cache(cache, no);
             cache_ = cache_in_groups(cache.current);
             keep_cache(cache, Place::beside_attention, own_);

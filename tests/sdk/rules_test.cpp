@@ -138,6 +138,16 @@ TEST_F(RulesOf, ReadBackTheGroupsThatAreWritten) {
     EXPECT_EQ(FakeHost::instance().unread(), "") << "every key that is written is read";
 }
 
+TEST_F(RulesOf, ReadBackACacheThatIsWrittenWithoutGroups) {
+    const Coding coding{.type = "float", .strategy = "attn_head"};
+    const Config c(FakeHost::instance().file("config.json", groups_text("m", {}, {"lm_head"}, coding)));
+    check_beside_groups(c);
+    const ModuleGroups groups = read_groups(c);
+    EXPECT_TRUE(groups.groups.empty());
+    EXPECT_TRUE(cache_coding_of(groups, "kv_cache_scheme").per_head);
+    EXPECT_EQ(FakeHost::instance().unread(), "");
+}
+
 TEST_F(RulesOf, RefuseSettingsBesideTheGroupsThatWouldChangeNumbers) {
     const auto beside = [&](const std::string& more) {
         check_beside_groups(

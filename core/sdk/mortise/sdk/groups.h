@@ -345,11 +345,13 @@ inline std::string groups_text(const std::string& method, const std::vector<Grou
         mixed = mixed || group.format != groups[0].format;
     }
     return R"({"config_groups":{)" + list + R"(},"format":")" +
-           (mixed ? "mixed-precision" : groups[0].format) + R"(","global_compression_ratio":null,"ignore":)" +
-           json_list(ignored) + R"(,"kv_cache_scheme":)" + (cache ? coding_text(*cache, "") : "null") +
-           R"(,"quant_method":")" + method +
-           R"(","quantization_status":"compressed","sparsity_config":{},"transform_config":)" + transforms +
-           R"(,"version":"0.19.0"})";
+           (groups.empty() ? "dense"
+            : mixed        ? "mixed-precision"
+                           : groups[0].format) +
+           R"(","global_compression_ratio":null,"ignore":)" + json_list(ignored) + R"(,"kv_cache_scheme":)" +
+           (cache ? coding_text(*cache, "") : "null") + R"(,"quant_method":")" + method +
+           R"(","quantization_status":"compressed","sparsity_config":{},"transform_config":)" +
+           (transforms == "null" ? "{}" : transforms) + R"(,"version":"0.19.0"})";
 }
 
 }  // namespace mortise::sdk
