@@ -10,7 +10,7 @@ std::string config(const std::string& method) {
 TEST(Declined, NamesTheDialectTheReasonAndWhatWouldBeNeeded) {
     FakeHost& host = FakeHost::instance();
     for (const char* method : {"hqq", "aqlm", "quip", "spqr", "vptq", "higgs", "eetq", "quanto", "torchao",
-                               "fp_quant", "sinq", "quark", "bitnet"}) {
+                               "fp_quant", "mxfp8", "nvfp4", "sinq", "quark", "bitnet"}) {
         host.reset();
         host.file("config.json", config(method));
         EXPECT_TRUE(claims("declined")) << method;
