@@ -130,6 +130,7 @@ TEST_F(CacheFieldsTest, TakesOneScalePerHeadWhereTheConfigSaysSo) {
     ask(coding);
     EXPECT_EQ(answer.per_head, 1u);
     EXPECT_EQ(answer.fields[0].rows, 2u);
+    EXPECT_EQ(answer.fields[0].shapes[1].rank, 3u) << "[heads, 1, 1] as llm-compressor writes them";
     EXPECT_EQ(answer.fields[2].rows, 4u) << "queries have heads of their own";
     EXPECT_EQ(ask(float8_cache("test")).fields[0].rows, 1u) << "then the shape is a contradiction";
 }
