@@ -55,7 +55,8 @@ TEST_P(GgufGolden, DecodesToTheProducersWeights) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Encodings, GgufGolden,
-                         ::testing::Values("gguf_q4_0", "gguf_q4_1", "gguf_q8_0", "gguf_k_mixed"),
+                         ::testing::Values("gguf_q4_0", "gguf_q4_1", "gguf_q8_0", "gguf_k_mixed",
+                                           "gguf_qwen3moe"),
                          [](const auto& each) { return std::string(each.param); });
 
 std::string floats(const std::vector<float>& values) {
