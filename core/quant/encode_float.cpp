@@ -197,7 +197,8 @@ Group Recipe::measure(const Region& region, uint64_t row0, const float* weights)
 uint8_t Recipe::float_code(float weight, float quotient) const {
     if (q_.clamp) quotient = std::clamp(quotient, code_min_, code_max_);
     if (weight == 0 && q_.has(MORTISE_RECIPE_MINUS_ZERO)) quotient = -0.0f;
-    return encode_element(spec_.encoding, quotient, q_.has(MORTISE_RECIPE_TIES_TO_ZERO));
+    const uint8_t code = encode_element(spec_.encoding, quotient, q_.has(MORTISE_RECIPE_TIES_TO_ZERO));
+    return values_[code] == 0 && q_.has(MORTISE_RECIPE_PLUS_ZERO) ? uint8_t{0} : code;
 }
 
 uint8_t Recipe::code(float weight, const Group& group, float& back) const {

@@ -235,7 +235,7 @@ class Mlx : public Scheme {
             if (s.affine()) return edge_recipe(static_cast<double>((1u << s.bits) - 1), 1e-7);
             const double most = s.bits == 8 ? 448 : 6;
             Recipe out = symmetric_recipe(MORTISE_ENCODING_F32, most, -most, most);
-            if (s.bits == 4) out.with(MORTISE_RECIPE_TIES_TO_ZERO);
+            if (s.bits == 4) out.with(MORTISE_RECIPE_TIES_TO_ZERO | MORTISE_RECIPE_PLUS_ZERO);
             return s.mode->exponents ? out.zero_scale(1).exponents(MORTISE_EXPONENT_CEIL)
                                      : out.with(MORTISE_RECIPE_KEEP_ZERO);
         }

@@ -170,6 +170,23 @@ TEST(Recipe, powers_of_two_follow_modelopts_ties_and_zeros) {
     EXPECT_EQ(out.nibble(40), 8);
 }
 
+// MLX 0.32, backend/cpu/quantized.cpp: its 4-bit codes know one zero.
+TEST(Recipe, small_negative_weights_become_plus_zero_where_a_producer_has_no_other) {
+    auto w = weights(4);
+    w[0] = 6, w[1] = -0.25f, w[2] = -0.0f, w[3] = -0.5f;
+    for (size_t i = 4; i < 32; ++i) w[i] = 1;
+    const QuantSpec spec = spec_of(MORTISE_ENCODING_E2M1, 4, DType::u8, 32, DType::f32);
+    Quantizer q{.divisor = 6, .code_min = -6, .code_max = 6};
+    Written both = quantize(spec, q, w);
+    EXPECT_EQ(both.nibble(1), 8);
+    EXPECT_EQ(both.nibble(2), 8);
+    q.flags = MORTISE_RECIPE_PLUS_ZERO;
+    Written one = quantize(spec, q, w);
+    EXPECT_EQ(one.nibble(1), 0);
+    EXPECT_EQ(one.nibble(2), 0);
+    EXPECT_EQ(one.nibble(3), 9);
+}
+
 // MLX 0.31, backend/cpu/quantized.cpp.
 TEST(Recipe, the_edge_of_larger_magnitude_is_met_as_mlx_does) {
     auto w = weights(5);

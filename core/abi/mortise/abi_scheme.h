@@ -99,7 +99,8 @@ enum {
     MORTISE_RECIPE_ANY_RANGE = 8u,     /* MINMAX: the range need not hold 0 */
     MORTISE_RECIPE_KEEP_ZERO = 16u,    /* a scale that rounds to 0 stays 0, and so do the codes under it */
     MORTISE_RECIPE_TIES_TO_ZERO = 32u, /* float codes: ties toward zero, else to even */
-    MORTISE_RECIPE_MINUS_ZERO = 64u    /* float codes: a weight of 0 becomes the code of -0 */
+    MORTISE_RECIPE_MINUS_ZERO = 64u,   /* float codes: a weight of 0 becomes the code of -0 */
+    MORTISE_RECIPE_PLUS_ZERO = 128u    /* float codes: what rounds to -0 becomes the code of +0 */
 };
 typedef struct mortise_recipe {
     uint32_t flags;          /* MORTISE_RECIPE_* */
