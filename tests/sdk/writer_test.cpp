@@ -22,8 +22,8 @@ class Stored {
         answer_.per_head = per_head ? 1 : 0;
         answer_.scale_divisor = divisor;
     }
-    Stored& number(char letter, uint32_t role, const std::string& name, uint64_t heads = 1,
-                   uint32_t flags = 0) {
+    Stored number(char letter, uint32_t role, const std::string& name, uint64_t heads = 1,
+                  uint32_t flags = 0) && {
         mortise_field& field = spec_.field(role, "old." + name, {MORTISE_DTYPE_BF16},
                                            {heads > 1 ? shape_of({heads}) : shape_of({})});
         field.rows = heads;
@@ -34,7 +34,7 @@ class Stored {
             field.shapes[0] = shape_of({1, heads, 1, 16});
         }
         letters_.push_back(letter);
-        return *this;
+        return std::move(*this);
     }
     // Good until this changes.
     const mortise_cache_answer& abi() {
@@ -62,7 +62,8 @@ class Keeper : public SchemeWriter {
     void target(const mortise_module&, const mortise_spec&, mortise_target&) override {}
 
     // "a.k_scale BF16 [1]" of each number; "" = none is written.
-    std::string keeps(Stored stored) {
+    std::string keeps(Stored&& stored) { return keeps(stored); }
+    std::string keeps(Stored& stored) {
         out = {};
         (void)keep_cache({"a", stored.abi(), out}, place_, own_);
         std::string text;
@@ -117,13 +118,13 @@ TEST_F(WrittenCache, LeavesOutWhatHasNoNameAndSaysWhy) {
     Keeper attention = Keeper::beside_attention(), projections = Keeper::beside_projections();
     EXPECT_EQ(attention.keeps(biased), "a.k_scale [1], a.v_scale [1]");
     EXPECT_FALSE(copy(attention.out.rule).empty());
-    const Stored asked = (scales().number('q', MORTISE_ROLE_SCALE, "q"));
+    Stored asked = (scales().number('q', MORTISE_ROLE_SCALE, "q"));
     EXPECT_EQ(projections.keeps(asked), "a.k_proj.k_scale F32 [], a.v_proj.v_scale F32 []");
 }
 
 // One scale of each attention, where the source has one of each head: none of them is the right one.
 TEST_F(WrittenCache, IsNotWrittenWhereScalesOfHeadsOrZeroPointsHaveNoPlace) {
-    const Stored heads = (Stored(MORTISE_ENCODING_E4M3, true).number('k', MORTISE_ROLE_SCALE, "k", 2));
+    Stored heads = (Stored(MORTISE_ENCODING_E4M3, true).number('k', MORTISE_ROLE_SCALE, "k", 2));
     const auto zeros = [](uint32_t flags) {
         return scales(MORTISE_ENCODING_TWOS).number('k', MORTISE_ROLE_ZERO_POINT, "z", 1, flags);
     };
@@ -136,7 +137,7 @@ TEST_F(WrittenCache, IsNotWrittenWhereScalesOfHeadsOrZeroPointsHaveNoPlace) {
 }
 
 TEST_F(WrittenCache, StaysAsItIsInItsOwnDialect) {
-    const Stored heads = (Stored(MORTISE_ENCODING_E4M3, true).number('p', MORTISE_ROLE_UNUSED, "p", 2));
+    Stored heads = (Stored(MORTISE_ENCODING_E4M3, true).number('p', MORTISE_ROLE_UNUSED, "p", 2));
     EXPECT_EQ(Keeper::beside_attention(true).keeps(heads), "old.p [2]");
     EXPECT_EQ(Keeper::beside_projections(true).keeps(heads), "old.p [2]");
 }

@@ -63,6 +63,9 @@ class Spec {
         abi_.addend_sign = 1;
         abi_.rotation_factor = 1;
     }
+    // Moved only: what the fields point to moves along, and would stay behind in a copy's source.
+    Spec(Spec&&) = default;
+    Spec& operator=(Spec&&) = default;
     mortise_spec& operator*() { return abi_; }
     mortise_spec* operator->() { return &abi_; }
 
