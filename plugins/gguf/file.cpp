@@ -161,7 +161,8 @@ const TensorType* checked_type(const std::string& name, uint32_t id) {
          .subject = name,
          .expected = "a type of the current format",
          .found = type ? std::string(type->name) : std::to_string(id),
-         .fix = "quantize the model again with a current llama.cpp"});
+         .fix = type ? "quantize the model again with a current llama.cpp"
+                     : "quantize the model to a type that is read here, such as Q4_K"});
 }
 
 // Effect: one entry of the table; `offset` is relative to the data still.

@@ -81,6 +81,12 @@ class AutoRound : public Scheme {
         const Config q = quantization_of(checkpoint);
         q.first_of<std::string>({"quant_method", "method"});
         q.require("bits");
+        if (q.get("packing_format", "") == "auto_round:fake")
+            throw Unsupported(
+                {.what = "packing 'auto_round:fake' holds no codes: its weights are rounded floats, "
+                         "to be run by the library that made them",
+                 .fix = "export the model in the format 'auto_round' or 'llm_compressor'",
+                 .node = q.node()});
         settings_.read(q);
         q.ignore_tuning();
         q.ignore(
@@ -217,12 +223,6 @@ class AutoRound : public Scheme {
     // How integers are packed; of floats the tensors' names and dtypes tell.
     void read_packing(const Config& q) {
         if (!q["packing_format"] && settings_.kind != "int") return;
-        if (q.get("packing_format", "") == "auto_round:fake")
-            throw Unsupported(
-                {.what = "packing 'auto_round:fake' holds no codes: its weights are rounded floats, "
-                         "to be run by the library that made them",
-                 .fix = "export the model in the format 'auto_round' or 'llm_compressor'",
-                 .node = q.node()});
         const std::string packing =
             q.one_of("packing_format", {"auto_round", "auto_round:auto_gptq", "auto_round:gptq",
                                         "auto_round:auto_awq", "auto_round:awq", "auto_round:fp8",
