@@ -61,15 +61,16 @@ void head(Out out, const Planned& planned) {
         fmt::format_to(out, "quantized to  {} while loading\n", plan.quantization);
     if (plan.size > 1) fmt::format_to(out, "rank          {} of {}\n", plan.rank, plan.size);
     for (const auto& [what, count] : kinds_of(plan))
-        fmt::format_to(out, "  {:>5} modules  {}\n", count, what);
+        fmt::format_to(out, "  {:>5} {:<7}  {}\n", count, count == 1 ? "module" : "modules", what);
 }
 
 void kernels(Out out, const LoadPlan& plan) {
     if (plan.kernels.empty()) return;
     fmt::format_to(out, "kernels\n");
     for (const auto& [name, use] : kernels_of(plan)) {
-        fmt::format_to(out, "  {:>5} groups   {} ({} parts, {} packed)\n", use.groups, name, use.parts,
-                       human_bytes(use.bytes));
+        fmt::format_to(out, "  {:>5} {:<7}  {} ({} {}, {} packed)\n", use.groups,
+                       use.groups == 1 ? "group" : "groups", name, use.parts,
+                       use.parts == 1 ? "part" : "parts", human_bytes(use.bytes));
         if (!use.fallback) continue;
         fmt::format_to(
             out, "        slow:    exact reference kernel{}; because {}\n",

@@ -64,7 +64,8 @@ std::string cache_text(const Planned& planned) {
     std::string text;
     for (const auto& [what, entry] : alike) {
         const CachePlan& cache = *entry.second;
-        text += fmt::format("KV cache      {} attentions  {}\n", entry.first, what);
+        text += fmt::format("KV cache      {} {}  {}\n", entry.first,
+                            entry.first == 1 ? "attention" : "attentions", what);
         for (const auto& [name, vector] : numbers_of(cache))
             text +=
                 fmt::format("        {:<8} {} -> {}\n", name, tensor_of(planned, vector), cache.attention);
