@@ -113,7 +113,7 @@ run_ctest() {
         failed_count=$((failed_count + 1))
         say "$preset: the tests did not run"
     fi
-    grep -E 'Skipped|\(Not Run\)|\(Disabled\)' "$log" | sort -u | sed 's/^/skipped: /' || true
+    grep -E 'Skipped|\(Not Run\)|\(Disabled\)' "$log" | sed -nE 's/^.*Test +#[0-9]+: +([^ ]+) .*/skipped: \1/p' | sort -u || true
     [ $status -eq 0 ] || { sed -n '/^The following tests FAILED/,$p' "$log"; grep -B 30 'Failure$' "$log" | tail -n 120; } >&2
     return $status
 }
