@@ -93,6 +93,7 @@ Result<Deployment> make_deployment(const Resolved& resolved) {
     out.scheme = resolved.text("model.scheme") == "auto" ? "" : resolved.text("model.scheme");
     out.quantization = resolved.text("model.quantization");
     out.accept_config_keys = resolved.list("model.accept_config_keys");
+    out.accept_rules = resolved.list("model.accept_rules");
     out.accept_missing_head = resolved.flag("model.accept_missing_head");
     out.plugins = make_plugins(resolved);
     out.device = resolved.text("device.kind");

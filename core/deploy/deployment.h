@@ -49,7 +49,7 @@ struct Deployment {
     std::string model;         // path, or org/name; empty when nothing names one
     std::string scheme;        // id that overrides the choice; empty = by the checkpoint
     std::string quantization;  // dialect and options for float weights; empty = as published
-    std::vector<std::string> accept_config_keys;
+    std::vector<std::string> accept_config_keys, accept_rules;
     bool accept_missing_head = false;
     Plugins plugins;
     std::string device;    // "auto" or a kind

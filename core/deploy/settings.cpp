@@ -19,6 +19,8 @@ constexpr auto table = std::to_array<Setting>({
      "dialect that float weights are quantized to while loading, with options: DIALECT:g64"},
     {"model.accept_config_keys", "accept-config-key", "", planning, text_list, "", "",
      "config key that may go unread (repeatable)"},
+    {"model.accept_rules", "accept-rule", "", planning, text_list, "", "",
+     "rule of the quantization config that may match no module (repeatable)"},
     {"model.accept_missing_head", "accept-missing-head", "", planning, boolean, "", "false",
      "an untied model without a head shares the embedding"},
 

@@ -64,6 +64,7 @@ Result<plan::Options> plan_options(const Deployment& deployment) {
     out.max_length = deployment.max_model_len;
     out.threads = deployment.threads;
     out.accepted_config_keys = {deployment.accept_config_keys.begin(), deployment.accept_config_keys.end()};
+    out.accepted_rules = {deployment.accept_rules.begin(), deployment.accept_rules.end()};
     out.accept_missing_head = deployment.accept_missing_head;
     return out;
 }

@@ -105,11 +105,20 @@ void check_rules(Resolver& r) {
         }
         r.plan.rules.push_back({rule.pattern, rule.where, rule.matches});
         if (found || rule.optional) continue;
+        if (r.options.accepted_rules.contains(rule.pattern)) {
+            r.plan.notes.push_back("rule '" + rule.pattern +
+                                   "' of the quantization config matches no module; " +
+                                   "accepted by request");
+            continue;
+        }
         Problem problem{.code = Code::rule_unmatched,
                         .what = "rule '" + rule.pattern + "' of the quantization config matches no module",
                         .expected = "a module of this model",
                         .found = "none",
-                        .fix = "the config was written for other module names"};
+                        .fix =
+                            "the config was written for other module names; if the modules are right all "
+                            "the same (mortise plan --all), go on with --accept-rule '" +
+                            rule.pattern + "'"};
         if (rule.node) {
             const Problem at = rule.node->problem(problem.code, {});
             problem.file = at.file;

@@ -31,6 +31,7 @@ struct Options {
     uint64_t max_rows = 512;           // rows of one forward call
     uint32_t threads = 1;
     std::set<std::string> accepted_config_keys;  // paths, reported and let pass
+    std::set<std::string> accepted_rules;        // patterns of the config that may match no module; as above
     bool accept_missing_head = false;            // embedding without a head under an untied config
     bool bind_kernels = true;  // false: proof only (check, hash, diff), memory without packed bytes
 };

@@ -1,6 +1,7 @@
 // What must be refused is refused with its own code, and the message names the thing.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "base/file.h"
@@ -85,6 +86,16 @@ TEST_F(Refusal, AnIgnoreRuleThatMatchesNothingIsAnError) {
     copy_of("ct-fp8-dynamic");
     edit_config("\"lm_head\"\n", "\"lm_head\", \"model.layers.7.mlp.nothing\"\n");
     expect(Code::rule_unmatched, "model.layers.7.mlp.nothing");
+    Options options;
+    options.accepted_rules = {"model.layers.6.mlp.nothing"};
+    EXPECT_FALSE(plan_of(folder_.string(), options)) << "another rule";
+    options.accepted_rules = {"model.layers.7.mlp.nothing"};
+    const auto planned = plan_of(folder_.string(), options);
+    ASSERT_TRUE(planned) << to_string(planned.error());
+    const auto& notes = (*planned)->plan().notes;
+    EXPECT_TRUE(std::ranges::any_of(notes, [](const std::string& note) {
+        return note.find("model.layers.7.mlp.nothing") != note.npos && note.find("by request") != note.npos;
+    })) << "an exception that is not repeated in the report";
 }
 
 // Writers expand expressions to the names of all modules, routers and norms among them.
