@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
 #include "base/json.h"
 #include "mortise/command.h"
@@ -74,6 +75,7 @@ class Run : public Command {
             for (size_t i = 0; i < result.tokens.size(); ++i)
                 print((i ? "," : "") + std::to_string(result.tokens[i]));
         line("");
+        std::fflush(stdout);  // before what goes to standard error
         if (!session.progress().silent)
             fmt::print(stderr, "{} ({})\n", describe(result.timing), engine::name(result.finish));
     }
