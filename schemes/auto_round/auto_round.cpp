@@ -88,7 +88,7 @@ class AutoRound : public Scheme {
                  .fix = "export the model in the format 'auto_round' or 'llm_compressor'",
                  .node = q.node()});
         settings_.read(q);
-        q.ignore_tuning();
+        ignore_tuning(q);
         q.ignore(
             {"activation_scheme", "fmt", "weight_block_size"});  // of 8-bit floats: as the other keys say
         q.refuse_if_set("static_attention_dtype");

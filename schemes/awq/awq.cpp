@@ -20,7 +20,7 @@ class Awq : public Scheme {
         const Config q = config_of(checkpoint);
         q.ignore({"do_fuse", "modules_to_fuse", "fuse_max_seq_len", "exllama_config", "lm_head", "meta",
                   "checkpoint_format", "data_type", "method", "quant_method"});
-        q.ignore_tuning();
+        ignore_tuning(q);
         std::string version = lower(q.first_of<std::string>({"version", "format"}).value_or("gemm"));
         if (q.one_of("backend", {"autoawq", "llm-awq"}, "autoawq") == "llm-awq") version = "llm-awq";
         if (version == "gemv") packing_ = Packing::padded;

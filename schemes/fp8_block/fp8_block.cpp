@@ -16,7 +16,7 @@ class Fp8Block : public Scheme {
         const Config q = quantization_of(checkpoint);
         q.ignore({"quant_method", "dequantize"});
         q.one_of("expert_dtype", {"fp8"}, "fp8");
-        q.ignore_tuning();
+        ignore_tuning(q);
         // Tuners repeat here what the other keys and the tensors say.
         q.ignore({"act_bits", "act_data_type", "act_dynamic", "act_group_size", "act_sym", "bits",
                   "data_type", "extra_config", "group_size", "sym"});

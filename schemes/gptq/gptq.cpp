@@ -75,7 +75,7 @@ class Gptq : public Scheme {
         q.refuse_if_set("adapter");
         q.refuse_if_set("rotation");
         q.ignore(inert);
-        q.ignore_tuning();
+        ignore_tuning(q);
         if (!q["bits"] && !q["w_bit"] && !q["wbits"])
             throw Refused({.what = "missing key 'bits'", .node = q.node()});
         settings_.read(q);
@@ -258,7 +258,7 @@ class Gptq : public Scheme {
         rule.node.refuse_if_set("adapter");
         rule.node.refuse_if_set("rotation");
         rule.node.ignore(inert);
-        rule.node.ignore_tuning();
+        ignore_tuning(rule.node);
     }
     // A list of names below a layer, or a list of such lists.
     void read_inside(const Config& list) {

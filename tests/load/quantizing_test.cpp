@@ -5,7 +5,7 @@
 #include "load/digest.h"
 #include "load/ledger.h"
 #include "load/part_stream.h"
-#include "quant/decode.h"
+#include "load/support/part_weights.h"
 #include "support/golden.h"
 #include "support/temp_folder.h"
 
@@ -15,6 +15,7 @@ namespace {
 using test::golden;
 using test::plan_of;
 using test::plugins;
+using testing::weights_of;
 
 struct Case {
     const char *name, *dialect, *parameters;
@@ -103,17 +104,6 @@ TEST(QuantizingPlan, OnlineQuantizationDropsNoBias) {
     EXPECT_EQ(with_bias, 6u);  // q, k and v of two layers
 }
 
-std::vector<float> weights(const plan::Planned& planned, uint32_t part) {
-    const plan::PartPlan& p = planned.plan().parts[part];
-    std::vector<float> out(p.n_rows * p.n_columns);
-    const auto read = for_each_tile(Origin(planned), part, {}, [&](const mortise_tile& tile) -> Status {
-        quant::decode_tile(tile, out.data() + tile.row * p.n_columns);
-        return {};
-    });
-    EXPECT_TRUE(read) << to_string(read.error());
-    return out;
-}
-
 // Scales come from the whole module, whatever part of it a rank holds.
 TEST(QuantizingPlan, ARankHoldsItsShareOfTheWholeModulesCodes) {
     const auto whole = plan_of(golden("llama"), "awq:g16");
@@ -128,7 +118,7 @@ TEST(QuantizingPlan, ARankHoldsItsShareOfTheWholeModulesCodes) {
         ASSERT_TRUE(share) << to_string(share.error());
         for (uint32_t p = 0; p < whole->plan().parts.size(); ++p) {
             const plan::PartPlan &part = (*share)->plan().parts[p], &all = whole->plan().parts[p];
-            const auto mine = weights(**share, p), theirs = weights(*whole, p);
+            const auto mine = weights_of(**share, p), theirs = weights_of(*whole, p);
             for (uint64_t r = 0; r < part.n_rows; ++r)
                 for (uint64_t c = 0; c < part.n_columns; ++c)
                     ASSERT_EQ(mine[r * part.n_columns + c],

@@ -7,7 +7,7 @@
 #include "load/convert.h"
 #include "load/digest.h"
 #include "load/part_stream.h"
-#include "quant/decode.h"
+#include "load/support/part_weights.h"
 #include "support/golden.h"
 #include "support/temp_folder.h"
 #include "support/tensors.h"
@@ -18,17 +18,7 @@ namespace {
 using test::golden;
 using test::plan_of;
 using test::plugins;
-
-std::vector<float> weights(const plan::Planned& planned, uint32_t part) {
-    const plan::PartPlan& p = planned.plan().parts[part];
-    std::vector<float> out(p.n_rows * p.n_columns);
-    const auto read = for_each_tile(Origin(planned), part, {}, [&](const mortise_tile& tile) -> Status {
-        quant::decode_tile(tile, out.data() + tile.row * p.n_columns);
-        return {};
-    });
-    EXPECT_TRUE(read) << to_string(read.error());
-    return out;
-}
+using testing::weights_of;
 
 // A golden checkpoint in another dialect.
 class Written : public ::testing::Test {
@@ -53,7 +43,7 @@ class Written : public ::testing::Test {
             ASSERT_TRUE(share) << to_string(share.error());
             for (uint32_t p = 0; p < whole->plan().parts.size(); ++p) {
                 const plan::PartPlan &part = (*share)->plan().parts[p], &all = whole->plan().parts[p];
-                const auto mine = weights(**share, p), theirs = weights(*whole, p);
+                const auto mine = weights_of(**share, p), theirs = weights_of(*whole, p);
                 for (uint64_t i = 0; i < mine.size(); ++i) {
                     const uint64_t row = part.first_row + i / part.n_columns,
                                    column = part.first_column + i % part.n_columns;

@@ -172,5 +172,10 @@ TEST_F(WrittenCache, IsACodingOfGroupsPerTensorOrHead) {
             ->symmetric);
 }
 
+TEST(JsonText, IsReadAgainWhateverItHolds) {
+    EXPECT_EQ(json_list({"a\"b\\c", "d\ne"}), R"(["a\"b\\c","d\u000ae"])");
+    EXPECT_EQ(json_text(""), "null");
+}
+
 }  // namespace
 }  // namespace mortise::sdk

@@ -128,31 +128,6 @@ class Config {
         for (const char* key : keys)
             if (const auto* member = (*this)[key].node()) api().mark_read(member, 1);
     }
-    // Effect: ignores what tuners of roundings leave behind: their version, their steps, their data.
-    void ignore_tuning() const {
-        ignore({"amp",
-                "batch_size",
-                "block_name_to_quantize",
-                "bs",
-                "dataset",
-                "enable_minmax_tuning",
-                "enable_norm_bias_tuning",
-                "enable_quanted_input",
-                "gradient_accumulate_steps",
-                "iters",
-                "low_cpu_mem_usage",
-                "low_gpu_mem_usage",
-                "lr",
-                "minmax_lr",
-                "nsamples",
-                "provider",
-                "quant_block_list",
-                "scale_dtype",
-                "seqlen",
-                "to_quant_block_names"});
-        for (uint64_t i = 0; i < size(); ++i)
-            if (key(i).ends_with("_version")) at(i);
-    }
     void ignore_all() const {
         if (node_ != nullptr) api().mark_read(node_, 1);
     }

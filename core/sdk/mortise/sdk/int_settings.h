@@ -34,7 +34,7 @@ inline std::optional<IntSettings> settings_as_they_are(const mortise_spec& spec)
 }
 
 // Effect: the nearest codes: scale = amax / half of the range, or (max - min) / the whole of it and a zero
-// point; a group of zeros as one with an amax of 1 (gptqmodel, quantization/quantizer.py).
+// point; a group of zeros as one with an amax of 1 (Frantar et al. 2022, Quantizer.find_params).
 inline Recipe int_groups_recipe(const IntSettings& s) {
     const double high = static_cast<double>((1u << s.bits) - 1);
     if (s.symmetric) return symmetric_recipe(MORTISE_ENCODING_F32, high / 2, 0, high).zero_amax(1);

@@ -16,7 +16,14 @@ namespace mortise::sdk {
 // Effect: a JSON string; null for "".
 inline std::string json_text(const std::string& text) {
     std::string out;
-    for (const char c : text) out += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    for (const char c : text) {
+        char escaped[8];
+        std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned char>(c));
+        if (static_cast<unsigned char>(c) < 0x20)
+            out += escaped;
+        else
+            out += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    }
     return text.empty() ? "null" : '"' + out + '"';
 }
 // Effect: names as a JSON list.

@@ -15,6 +15,7 @@
 #include "mortise/sdk/plugin.h"
 #include "mortise/sdk/quant.h"
 #include "mortise/sdk/rules.h"
+#include "mortise/sdk/tuning_keys.h"
 #include "mortise/sdk/writer.h"
 
 namespace mortise::sdk {
