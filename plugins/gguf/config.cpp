@@ -23,6 +23,7 @@ struct Family {
     std::string_view model_type;        // of the config
     bool optional_biases = false;       // attention_bias and mlp_bias are keys of its config
     bool partial_rope = false;          // a part of each head may turn
+    bool exact_ramp = false;            // between yarn's two frequencies, its ends not rounded
     std::string_view experts = {};      // the config's key of their number; "" = none
     std::string_view expert_rows = {};  // the config's key of their width; "" = intermediate_size
 };
@@ -44,6 +45,7 @@ constexpr std::array families = {
     Family{.name = "gpt-oss",
            .architecture = "GptOssForCausalLM",
            .model_type = "gpt_oss",
+           .exact_ramp = true,
            .experts = "num_local_experts"}};
 
 // Keys of <arch>.* that repeat what other keys or tensors say, or do not touch the numbers.
@@ -194,7 +196,7 @@ std::optional<std::string> rope_tables(const File& file, const Source& source, K
 }
 
 // yarn: llama.cpp multiplies attn_factor by 0.1 ln(factor) + 1; the config's attention_factor is the whole.
-std::string yarn(Keys& keys, double factor, std::optional<int64_t> original, bool whole) {
+std::string yarn(Keys& keys, double factor, std::optional<int64_t> original, bool exact_ramp) {
     std::string out = "{\"rope_type\": \"yarn\", \"factor\": " + decimal(factor);
     if (original) out += ", \"original_max_position_embeddings\": " + std::to_string(*original);
     if (const auto given = keys.real("rope.scaling.attn_factor"); given && number(*given) != 1)
@@ -202,7 +204,7 @@ std::string yarn(Keys& keys, double factor, std::optional<int64_t> original, boo
                decimal(number(*given) * (factor > 1 ? 0.1 * std::log(factor) + 1 : 1));
     if (const auto fast = keys.real("rope.scaling.yarn_beta_fast")) out += ", \"beta_fast\": " + *fast;
     if (const auto slow = keys.real("rope.scaling.yarn_beta_slow")) out += ", \"beta_slow\": " + *slow;
-    if (!whole) out += ", \"truncate\": false";
+    if (exact_ramp) out += ", \"truncate\": false";
     return out + "}";
 }
 
@@ -232,8 +234,7 @@ void rope(const File& file, const Source& source, Keys& keys, const Family& fami
     else if (type == "linear")
         out.raw("rope_scaling", "{\"rope_type\": \"linear\", \"factor\": " + decimal(factor) + "}");
     else
-        out.raw("rope_scaling",
-                yarn(keys, factor, original, family.name != "gpt-oss"));  // its model does not round the ramp
+        out.raw("rope_scaling", yarn(keys, factor, original, family.exact_ramp));
 }
 
 void token_ids(const File& file, JsonObject& out) {
