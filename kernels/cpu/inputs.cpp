@@ -139,10 +139,9 @@ void GroupInputs::split(const mortise_arguments& a, const mortise_extras& extras
                         sdk::Share rows) const {
     const uint32_t part = owners_[index];
     const uint64_t padded = parts_[part]->packing().padded;
-    for (uint64_t row = rows.begin; row < rows.end; row++) {
-        slot_factors(a, index)[row] =
-            take_token_factor(spec(part), extras, slot(a, index) + row * padded, padded);
-    }
+    take_token_factors(spec(part), extras,
+                       {slot(a, index) + rows.begin * padded, padded, rows.end - rows.begin, padded},
+                       slot_factors(a, index) + rows.begin);
 }
 
 }  // namespace mortise::cpu

@@ -18,7 +18,7 @@ namespace mortise::cpu {
 namespace {
 
 enum Role : uint32_t { gate = 0, up = 1, down = 2, roles = 3 };
-constexpr uint64_t row_block = 32;  // seats that are prepared together
+constexpr uint64_t row_block = 32;  // seats that one thread prepares, unless a rule needs all of an expert
 
 // Where things lie in the workspace: byte offsets.
 struct Room {
@@ -68,12 +68,13 @@ class Moe final : public Kernel {
         team.barrier(team.context);
         if (team.rank == 0) sort(a);
         team.barrier(team.context);
-        each_block(a, team, [&](uint64_t e, sdk::Share seats) { gather(a, team, e, seats); });
+        each_block(a, team, whole(gate) || whole(up),
+                   [&](uint64_t e, sdk::Share seats) { gather(a, team, e, seats); });
         team.barrier(team.context);
         multiply(a, team, gate, at<float>(a, room_.gates), strides_[down]);
         multiply(a, team, up, at<float>(a, room_.ups), strides_[down]);
         team.barrier(team.context);
-        each_block(a, team, [&](uint64_t e, sdk::Share seats) { activate(a, team, e, seats); });
+        each_block(a, team, whole(down), [&](uint64_t e, sdk::Share seats) { activate(a, team, e, seats); });
         team.barrier(team.context);
         multiply(a, team, down, at<float>(a, room_.x[0]), strides_[gate]);
         team.barrier(team.context);
@@ -85,6 +86,7 @@ class Moe final : public Kernel {
     const Packing& packing(Role role, uint64_t e) const { return parts_[role][e]->packing(); }
     const mortise_spec& spec(Role role) const { return *problem_.parts[role]->spec; }
     bool prepares(Role role) const { return sdk::prepares_input(spec(role), problem_.activations); }
+    bool whole(Role role) const { return sdk::prepares_rows_together(spec(role), problem_.activations); }
     bool splits(Role role) const { return splits_token_factor(spec(role), problem_.activations); }
     // Columns and panels are those of every expert; only the order and padding of columns may be its own.
     uint64_t columns(Role role) const { return problem_.parts[role]->columns; }
@@ -169,31 +171,31 @@ class Moe final : public Kernel {
         first[0] = 0;
     }
 
-    // Effect: use(e, seats) for this thread's blocks of sorted seats, each within one expert.
+    // Effect: use(e, seats) for this thread's blocks of sorted seats, each within one expert, or all of it.
     template <class Use>
-    void each_block(const mortise_arguments& a, const mortise_team& team, Use use) const {
+    void each_block(const mortise_arguments& a, const mortise_team& team, bool all, Use use) const {
+        const uint64_t block = all ? room_.seats : row_block;
         uint64_t total = 0, done = 0;
         for (uint64_t e = 0; e < op_.members; e++)
-            total += (seats_of(a, e).end - seats_of(a, e).begin + row_block - 1) / row_block;
+            total += (seats_of(a, e).end - seats_of(a, e).begin + block - 1) / block;
         const auto mine = sdk::share(total, 1, team.rank, team.size);
         for (uint64_t e = 0; e < op_.members && done < mine.end; e++) {
             const auto seats = seats_of(a, e);
-            for (uint64_t s = seats.begin; s < seats.end; s += row_block, done++)
+            for (uint64_t s = seats.begin; s < seats.end; s += block, done++)
                 if (done >= mine.begin && done < mine.end)
-                    use(e, sdk::Share{s, std::min(s + row_block, seats.end)});
+                    use(e, sdk::Share{s, std::min(s + block, seats.end)});
         }
     }
 
     void gather(const mortise_arguments& a, const mortise_team& team, uint64_t e, sdk::Share seats) const {
         const uint32_t* sorted = at<const uint32_t>(a, room_.sorted);
+        const float* x = sdk::pointer<const float>(a.inputs[0]);
         for (const Role role : {gate, up}) {
             if (role == up && !apart_) continue;
             float* to = at<float>(a, x_of(role));
-            for (uint64_t s = seats.begin; s < seats.end; s++) {
-                const float* x =
-                    sdk::pointer<const float>(a.inputs[0]) + sorted[s] / op_.top_k * columns(gate);
-                prepare(a, team, role, e, s, x, to + s * strides_[role]);
-            }
+            prepare(
+                a, team, role, e, seats,
+                [&](uint64_t s) { return x + sorted[s] / op_.top_k * columns(gate); }, to);
             make_tiles(a, role, e, seats, to);
         }
     }
@@ -201,34 +203,43 @@ class Moe final : public Kernel {
     // act(gate) * up of some seats, as the down bank wants it: in the room of gate, or of up where it is
     // prepared.
     void activate(const mortise_arguments& a, const mortise_team& team, uint64_t e, sdk::Share seats) const {
-        const uint64_t stride = strides_[down];
-        for (uint64_t s = seats.begin; s < seats.end; s++) {
-            float *gates = at<float>(a, room_.gates) + s * stride,
-                  *ups = at<float>(a, room_.ups) + s * stride;
-            backend_.act(op_.act.style, static_cast<float>(op_.act.limit), columns(down), gates, ups, gates);
-            prepare(a, team, down, e, s, gates, hidden(a) + s * stride);
-        }
+        float *gates = at<float>(a, room_.gates), *ups = at<float>(a, room_.ups);
+        for (uint64_t at = seats.begin * strides_[down]; at < seats.end * strides_[down];
+             at += strides_[down])
+            backend_.act(op_.act.style, static_cast<float>(op_.act.limit), columns(down), gates + at,
+                         ups + at, gates + at);
+        prepare(a, team, down, e, seats, [&](uint64_t s) { return gates + s * strides_[down]; }, hidden(a));
         make_tiles(a, down, e, seats, hidden(a));
     }
     float* hidden(const mortise_arguments& a) const {
         return at<float>(a, prepares(down) ? room_.ups : room_.gates);
     }
 
-    // Effect: one row as the expert's product reads it, in its order of columns and padded. out may be x
-    // unless the bank prepares its input.
-    void prepare(const mortise_arguments& a, const mortise_team& team, Role role, uint64_t e, uint64_t seat,
-                 const float* x, float* out) const {
-        if (prepares(role)) {
-            const mortise_extras extras = sdk::extras_of(extras_[role], *problem_.parts[role], e);
-            sdk::host().prepare_input(&spec(role), &extras, problem_.activations, 1, columns(role), x, out);
-            if (splits(role)) {
-                at<float>(a, room_.factors[role])[seat] =
-                    take_token_factor(spec(role), extras, out, columns(role));
-            }
-            x = out;
-        }
+    // Effect: rows as the expert's product reads them, in its order of columns and padded; row(seat) gives
+    // each. `to` has other rows than these, or, where the bank prepares nothing, may have the very same.
+    template <class Row>
+    void prepare(const mortise_arguments& a, const mortise_team& team, Role role, uint64_t e,
+                 sdk::Share seats, Row row, float* to) const {
         float* spare = at<float>(a, room_.threads + team.rank * room_.thread_bytes + room_.spare);
-        arrange(packing(role, e), x, out, spare);
+        if (!prepares(role)) {
+            for (uint64_t s = seats.begin; s < seats.end; s++)
+                arrange(packing(role, e), row(s), to + s * strides_[role], spare);
+            return;
+        }
+        // Side by side, because some rules look at all of them, then moved apart from the last one on.
+        const uint64_t width = columns(role), count = seats.end - seats.begin;
+        float* rows = to + seats.begin * strides_[role];
+        for (uint64_t i = 0; i < count; i++)
+            std::memcpy(rows + i * width, row(seats.begin + i), width * sizeof(float));
+        const mortise_extras extras = sdk::extras_of(extras_[role], *problem_.parts[role], e);
+        sdk::host().prepare_input(&spec(role), &extras, problem_.activations, count, width, rows, rows);
+        for (uint64_t i = count; i-- > 0;) {
+            float* own = rows + i * strides_[role];
+            arrange(packing(role, e), rows + i * width, own, spare);
+        }
+        if (splits(role))
+            take_token_factors(spec(role), extras, {rows, strides_[role], count, packing(role, e).padded},
+                               at<float>(a, room_.factors[role]) + seats.begin);
     }
 
     Inputs rows_of(Role role, sdk::Share seats, const float* rows) const {

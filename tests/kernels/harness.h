@@ -81,8 +81,8 @@ class Part {
     std::vector<double> weights_;
 };
 
-// Effect: the input as the spec wants it, in f64.
-std::vector<double> prepare(const Part& part, uint32_t activations, const float* x);
+// Effect: rows of input as the spec wants them, prepared together, in f64.
+std::vector<double> prepare(const Part& part, uint32_t activations, const float* x, uint64_t rows = 1);
 
 std::vector<float> random_floats(size_t count, uint32_t seed, float spread = 1);
 

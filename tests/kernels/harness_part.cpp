@@ -329,9 +329,9 @@ double Part::dot(const std::vector<double>& prepared, uint64_t row, uint64_t exp
     return sum;
 }
 
-std::vector<double> prepare(const Part& part, uint32_t activations, const float* x) {
-    std::vector<float> out(part.columns());
-    prepare_input(part.facts().spec, &part.extras(), activations, 1, part.columns(), x, out.data());
+std::vector<double> prepare(const Part& part, uint32_t activations, const float* x, uint64_t rows) {
+    std::vector<float> out(rows * part.columns());
+    prepare_input(part.facts().spec, &part.extras(), activations, rows, part.columns(), x, out.data());
     return {out.begin(), out.end()};
 }
 

@@ -290,8 +290,6 @@ inline const char* why_not_moe(const mortise_problem& problem) {
             part.columns != (last ? inner : width))
             return "banks do not fit";
         if (find_field(*part.spec, MORTISE_ROLE_LOW_RANK_A)) return "low-rank terms of experts";
-        if (prepares_rows_together(*part.spec, problem.activations))
-            return "one input scale for all rows of an expert";
     }
     return nullptr;
 }
