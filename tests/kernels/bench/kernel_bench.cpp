@@ -4,7 +4,7 @@
 // anything. Prints the median share of the read probe (up to 4 rows) or of the matrix probe (more).
 //
 // kernel_bench ratio [LEVEL [FORMAT]]: every kind of codes on one 2048 x 2048 matrix of that model, as a
-// multiple of the reference kernel's speed in the same process: one input row, and 64 of them.
+// multiple of the reference kernel's speed in the same process: one input row, 64, and 512 of them.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -154,12 +154,12 @@ struct Matrix {
     Matrix(const Provider& provider, const Part& part, uint64_t times) {
         box.inputs = {part.columns()}, box.outputs = {part.rows()}, box.parts = {&part.facts()};
         box.problem.activations = part.activations();
-        box.finish(MORTISE_OP_LINEAR, ratio_rows, threads);
+        box.finish(MORTISE_OP_LINEAR, most_rows, threads);
         for (uint64_t i = 0; i < times; i++) {
             bound.push_back(std::make_unique<Bound>(provider, box.problem, std::vector<const Part*>{&part}));
         }
-        x = random_floats(ratio_rows * part.columns(), 5);
-        y.resize(ratio_rows * part.rows());
+        x = random_floats(most_rows * part.columns(), 5);
+        y.resize(most_rows * part.rows());
     }
     // Effect: seconds of one product, the least of a few.
     double seconds(SpinTeam& team, uint32_t rows, int times) {
@@ -180,7 +180,7 @@ struct Matrix {
         }
         return least;
     }
-    static constexpr uint32_t ratio_rows = 64;
+    static constexpr uint32_t some_rows = 64, most_rows = 512;
     ProblemBox box;
     std::vector<std::unique_ptr<Bound>> bound;
     std::vector<float> x, y;
@@ -221,16 +221,20 @@ const std::vector<Format>& kinds() {
 void compare(SpinTeam& team, const Format& format, const std::string& wanted_level) {
     const Part part(format, hidden, hidden, 1);
     Matrix slow({"reference", &reference::kernels()}, part, 1);
-    constexpr uint32_t many = Matrix::ratio_rows;
-    const double one = slow.seconds(team, 1, 3), all = slow.seconds(team, many, 2);
-    std::printf("%-20s reference  %7.1f M weights/s at 1 row, %6.2f GF/s at %u\n", format.name.c_str(),
-                hidden * hidden / one / 1e6, 2.0 * hidden * hidden * many / all / 1e9, many);
+    const uint32_t rows[] = {1, Matrix::some_rows, Matrix::most_rows};
+    double slow_seconds[3];
+    for (int i = 0; i < 3; i++) slow_seconds[i] = slow.seconds(team, rows[i], 3 - i);
+    const auto rate = [&](int i) { return 2.0 * hidden * hidden * rows[i] / slow_seconds[i] / 1e9; };
+    std::printf("%-20s reference  %7.1f M weights/s at 1 row, %6.2f GF/s at %u, %6.2f GF/s at %u\n",
+                format.name.c_str(), rate(0) * 500, rate(1), rows[1], rate(2), rows[2]);
     for (int i = 1; i < cpu::level_count; i++) {
         const auto level = static_cast<cpu::Level>(i);
         if ((!wanted_level.empty() && wanted_level != cpu::name(level)) || cpu::why_not(level)) continue;
         Matrix fast({cpu::name(level), &cpu::kernels(level)}, part, 6);
-        std::printf("%-20s %-10s %7.1f x at 1 row, %7.1f x at %u\n", format.name.c_str(), cpu::name(level),
-                    one / fast.seconds(team, 1, 5), all / fast.seconds(team, many, 3), many);
+        double ratio[3];
+        for (int r = 0; r < 3; r++) ratio[r] = slow_seconds[r] / fast.seconds(team, rows[r], 5 - r);
+        std::printf("%-20s %-10s %7.1f x at 1 row, %7.1f x at %u, %7.1f x at %u\n", format.name.c_str(),
+                    cpu::name(level), ratio[0], ratio[1], rows[1], ratio[2], rows[2]);
     }
     std::fflush(stdout);
 }
