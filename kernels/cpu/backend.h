@@ -67,8 +67,9 @@ struct Backend {
     bool bf16_inputs;
     // Panels that gemm takes at once; shares of threads are multiples of it.
     uint64_t gemm_panels;
-    // Bytes of the private cache that the inputs of one block of columns may take.
-    uint64_t cache_share;
+    // Bytes of the private cache that the inputs of one block of columns may take, and columns of a block at
+    // most.
+    uint64_t cache_share, most_block;
     // Thread scratch of gemm, bytes, for a block of that many columns.
     uint64_t (*gemm_scratch)(uint64_t block);
 

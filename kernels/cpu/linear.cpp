@@ -45,8 +45,8 @@ class Linear final : public Kernel {
             scratch_bytes_ = std::max(scratch_bytes_, low_ranks_[i].scratch());
             scratch_offset_ += low_ranks_[i].workspace(problem.max_rows);
         }
-        scratch_bytes_ =
-            lines(std::max({scratch_bytes_, sums, backend.gemm_scratch(std::min(widest, most_block))}));
+        scratch_bytes_ = lines(
+            std::max({scratch_bytes_, sums, backend.gemm_scratch(std::min(widest, backend.most_block))}));
     }
 
     uint64_t workspace() const { return scratch_offset_ + problem_.threads * scratch_bytes_; }

@@ -115,7 +115,7 @@ class Moe final : public Kernel {
         uint64_t thread = 0;
         for (const Role role : {gate, up, down}) {
             thread = std::max(thread, packing(role, 0).groups * gemv_rows * sizeof(float));
-            thread = std::max(thread, backend_.gemm_scratch(std::min(strides_[role], most_block)));
+            thread = std::max(thread, backend_.gemm_scratch(std::min(strides_[role], backend_.most_block)));
         }
         room_.spare = lines(thread);
         room_.thread_bytes = room_.spare + lines(std::max(columns(gate), columns(down)) * sizeof(float));

@@ -18,6 +18,7 @@ constexpr Backend common_backend(const char* name, const char* matrix_name) {
     b.bf16_inputs = false;
     b.gemm_panels = gemm_panel_block;
     b.cache_share = 512 << 10;
+    b.most_block = 1024;
     b.gemm_scratch = gemm_scratch;
     b.group_sums = group_sums;
     b.gemv = gemv;
