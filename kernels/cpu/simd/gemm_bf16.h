@@ -62,6 +62,7 @@ struct Strip {
     const uint16_t* tiles;  // of all input rows
     uint64_t rows, panel, count, first, last;
     const uint16_t* panels[4];
+    Pass passes[4];  // of each panel
     // Tile of 16 input rows from `row` on that holds the strip's first column.
     const uint16_t* tile(uint64_t row) const {
         return tiles + (row / 16 * (product->packing->padded / 32) + first / 32) * 512;
@@ -81,6 +82,7 @@ inline void gemm_bf16(const Product& product, const Inputs& inputs, const uint16
             for (uint64_t p = 0; p < strip.count; p++) {
                 uint16_t* scratch = static_cast<uint16_t*>(product.scratch) + p * product.block * panel_rows;
                 strip.panels[p] = bf16_panel(product, panel + p, first, last, scratch);
+                strip.passes[p] = pass_of(product, panel + p, first, last);
             }
             multiply_strip(strip);
         }
@@ -90,9 +92,8 @@ inline void gemm_bf16(const Product& product, const Inputs& inputs, const uint16
 // Effect: y of one input row and one panel, from the sums of this strip.
 inline void write_strip(const Strip& strip, uint64_t row, uint64_t p, F sums) {
     const Product& product = *strip.product;
-    const Pass pass = pass_of(product, strip.panel + p, strip.first, strip.last);
     const uint64_t at = (strip.panel + p) * panel_rows;
-    write_sums(sums, product.y + row * product.stride + at, product.packing->rows - at, pass,
+    write_sums(sums, product.y + row * product.stride + at, product.packing->rows - at, strip.passes[p],
                product.bias ? product.bias + at : nullptr);
 }
 
