@@ -20,6 +20,7 @@ struct NewTensor {
     std::string name;
     DType dtype{};
     Shape shape;
+    bool operator==(const NewTensor&) const = default;
 };
 
 class SafetensorsWriter {

@@ -29,6 +29,13 @@ struct Job {
     std::set<std::string> shared;  // tensors that an earlier module writes
 };
 
+// Modules whose tensors are slices of the same ones.
+struct Stack {
+    std::vector<checkpoint::NewTensor> tensors;  // of one slice
+    std::set<uint64_t> slices;
+    std::optional<size_t> shard;  // that holds it
+};
+
 // A vector to write, in the dtype it keeps.
 struct VectorJob {
     uint32_t vector = plan::none;
@@ -60,6 +67,7 @@ class Converter {
 
   private:
     Status add_job(plan::DialectWriter& writer, uint32_t source);
+    Status check_stacks();
     Status choose_vector_dtypes();
     void lay_out_shards();
     Status write_shard(const Shard& shard, const std::string& path);
@@ -80,6 +88,7 @@ class Converter {
     std::vector<Job> jobs_;
     std::vector<VectorJob> vectors_;
     std::vector<CacheNumber> cache_;
+    std::map<std::string, Stack> stacks_;  // by the name of their first tensor
     std::vector<Shard> shards_;
     NewQuantization quantization_;
     DType float_dtype_{};  // of plain weights written; 0 = as the source
@@ -126,6 +135,7 @@ Status Converter::prepare(registry::Registry& registry) {
     quantization_.copy = writer.config_copy();
     MORTISE_TRY(quantization_.files, writer.files());
     MORTISE_CHECK(choose_vector_dtypes());
+    MORTISE_CHECK(check_stacks());
     lay_out_shards();
     for (const plan::Source& source : plan_.sources)
         if (source.kind != 0 && source.dropped)
@@ -144,6 +154,34 @@ Status Converter::add_job(plan::DialectWriter& writer, uint32_t id) {
     if (job.target.plain && float_dtype_ == DType{})
         float_dtype_ = job.target.spec.fields.front().dtypes.front();
     jobs_.push_back(std::move(job));
+    return {};
+}
+
+// Every slice is there once, and all are alike.
+Status Converter::check_stacks() {
+    for (const Job& job : jobs_) {
+        if (job.target.slice == 0) continue;
+        const auto tensors = tensors_of(job);
+        const std::string& name = plan_.sources[job.source].canonical;
+        Stack& stack = stacks_.try_emplace(tensors.front().name, Stack{.tensors = tensors}).first->second;
+        if (stack.tensors != tensors)
+            return fail(Problem{.code = Code::lossy,
+                                .what = "experts of one stack would be written in different forms",
+                                .tensor = name,
+                                .expected = "what the first expert of " + tensors.front().name + " becomes",
+                                .found = job.target.spec.describe(),
+                                .fix = "choose one form for all with the options of the dialect"});
+        stack.slices.insert(job.target.slice);
+    }
+    for (const auto& [name, stack] : stacks_)
+        if (*stack.slices.rbegin() != stack.slices.size())
+            return fail(Problem{.code = Code::lossy,
+                                .what = "a stack of experts would have holes",
+                                .tensor = name,
+                                .expected = "every expert of the stack coded",
+                                .found = std::to_string(stack.slices.size()) + " of " +
+                                         std::to_string(*stack.slices.rbegin()),
+                                .fix = "quantize all experts of a layer, or none"});
     return {};
 }
 
@@ -182,11 +220,20 @@ void Converter::lay_out_shards() {
         shards_[0].bytes += *dense_bytes(number.dtype, number.shape);
     }
     for (size_t j = 0; j < jobs_.size(); ++j) {
-        const auto tensors = tensors_of(jobs_[j]);
+        auto tensors = tensors_of(jobs_[j]);
+        Stack* stack = jobs_[j].target.slice ? &stacks_.at(tensors.front().name) : nullptr;
+        if (stack && stack->shard) {
+            shards_[*stack->shard].jobs.push_back(j);
+            continue;
+        }
+        if (stack)
+            for (auto& tensor : tensors)
+                tensor.shape.insert(tensor.shape.begin(), static_cast<int64_t>(stack->slices.size()));
         uint64_t bytes = 0;
         for (const auto& tensor : tensors) bytes += dense_bytes(tensor.dtype, tensor.shape).value_or(0);
         if (shards_.back().bytes + bytes > options_.shard_bytes && shards_.back().bytes > 0)
             shards_.emplace_back();
+        if (stack) stack->shard = shards_.size() - 1;
         Shard& shard = shards_.back();
         shard.jobs.push_back(j);
         shard.tensors.insert(shard.tensors.end(), tensors.begin(), tensors.end());
@@ -254,7 +301,8 @@ Status Converter::write_module(const Job& job, bool report, checkpoint::Safetens
     const std::scoped_lock locked(lock);
     for (const quant::WrittenTensor& tensor : tensors) {
         if (job.shared.contains(tensor.name)) continue;
-        MORTISE_CHECK(file.write(tensor.name, 0, tensor.bytes));
+        const uint64_t before = job.target.slice ? job.target.slice - 1 : 0;
+        MORTISE_CHECK(file.write(tensor.name, before * tensor.bytes.size(), tensor.bytes));
         done_ += tensor.bytes.size();
     }
     if (report && progress_) progress_(done_, report_.bytes);

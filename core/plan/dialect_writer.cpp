@@ -100,7 +100,8 @@ Result<Target> DialectWriter::target(const Source& source, const std::string& na
                             .tensor = name});
     Target target{.plain = answer.plain != 0,
                   .quantizer = quant::from_abi(answer.quantizer, answer.recipe),
-                  .reason = copy(answer.reason)};
+                  .reason = copy(answer.reason),
+                  .slice = answer.slice};
     MORTISE_TRY(target.spec, quant::from_abi(*answer.spec));
     return target;
 }

@@ -16,6 +16,7 @@ struct Target {
     quant::QuantSpec spec;
     quant::Quantizer quantizer;
     std::string reason;
+    uint64_t slice = 0;  // mortise_target.slice
 };
 
 class DialectWriter {

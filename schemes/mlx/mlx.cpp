@@ -3,6 +3,8 @@
 // small floats and scales of 8 bits, without a scale for the whole tensor. Embeddings are coded like linears.
 // Facts: mlx.core.quantize and mlx_lm.utils.load_model of MLX 0.32.
 
+#include <set>
+
 #include "mortise/sdk/float_groups.h"
 #include "mortise/sdk/scheme.h"
 
@@ -186,13 +188,30 @@ class Mlx : public Scheme {
             chosen_ = !mode.empty() || bits != 0 || group != 0;
             usual_ = Settings::of(mode.empty() ? "affine" : mode, group, bits);
         }
-        void target(const mortise_module& m, const mortise_spec& current, mortise_target& target) override {
+        void target(const mortise_module& module, const mortise_spec& current,
+                    mortise_target& target) override {
+            const auto [name, slice] = stored(name_of(module));
+            mortise_module m = module;
+            m.canonical = str(name);
+            fill(m, name, current, target);
+            if (slice) stack(target, *slice);
+        }
+        // The settings of most modules, and an object for each of the others.
+        std::string config() override {
+            if (!chosen_ && !written_.empty()) usual_ = most_common(written_);
+            std::string text = usual_.text();
+            text.pop_back();
+            std::set<std::string> said;  // the experts of a stack have one name
+            for (const auto& [name, settings] : written_)
+                if (settings != usual_ && said.insert(name).second)
+                    text += ",\"" + name + "\":" + settings.text();
+            return text + "}";
+        }
+
+      private:
+        void fill(const mortise_module& m, const std::string& name, const mortise_spec& current,
+                  mortise_target& target) {
             const bool floats = is_plain(current);
-            const std::string name = stored_name(m);
-            if (const size_t at = name.find("experts.");
-                at != std::string::npos && name[at + 8] >= '0' && name[at + 8] <= '9')
-                return keep_plain(m, current, target,
-                                  "experts kept one by one are stacked as floats by the library");
             if (floats && source_is_coded()) return keep_plain(m, current, target, "a float in the source");
             const Settings settings = floats || chosen_ ? usual_ : like(current);
             if (m.columns % settings.group != 0 || m.columns * settings.bits % 32 != 0)
@@ -208,28 +227,26 @@ class Mlx : public Scheme {
             written_.emplace_back(name, settings);
             write(target, std::move(spec), recipe(settings));
         }
-        // The settings of most modules, and an object for each of the others.
-        std::string config() override {
-            if (!chosen_ && !written_.empty()) usual_ = most_common(written_);
-            std::string text = usual_.text();
-            text.pop_back();
-            for (const auto& [name, settings] : written_)
-                if (settings != usual_) text += ",\"" + name + "\":" + settings.text();
-            return text + "}";
-        }
-
-      private:
-        // Stacks of experts have names of their own.
-        static std::string stored_name(const mortise_module& m) {
-            std::string name = name_of(m);
-            const std::string_view hole = "experts.{e}.";
-            const size_t at = name.find(hole);
-            if (at == std::string::npos) return name;
-            std::string leaf = name.substr(at + hole.size());
+        // Stacks of experts have names of their own; experts that are kept one by one are slices of them.
+        struct Stored {
+            std::string name;
+            std::optional<uint64_t> slice;
+        };
+        static Stored stored(const std::string& name) {
+            const std::string_view word = "experts.";
+            const size_t at = name.find(word);
+            const size_t dot = at == std::string::npos ? at : name.find('.', at + word.size());
+            if (dot == std::string::npos) return {name, {}};
+            const std::string expert = name.substr(at + word.size(), dot - at - word.size());
+            const bool number = expert.find_first_not_of("0123456789") == std::string::npos;
+            if (expert != "{e}" && !number) return {name, {}};
+            std::string leaf = name.substr(dot + 1);
             for (const auto& [theirs, ours] :
                  {std::pair{"w1", "gate_proj"}, {"w2", "down_proj"}, {"w3", "up_proj"}})
                 if (leaf == theirs) leaf = ours;
-            return name.substr(0, at) + "switch_mlp." + leaf;
+            Stored out{name.substr(0, at) + "switch_mlp." + leaf, {}};
+            if (number) out.slice = std::stoull(expert);
+            return out;
         }
         static Recipe recipe(const Settings& s) {
             if (s.affine()) return edge_recipe(static_cast<double>((1u << s.bits) - 1), 1e-7);

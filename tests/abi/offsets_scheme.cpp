@@ -73,6 +73,7 @@ OFFSET(mortise_target, spec, 16);
 OFFSET(mortise_target, quantizer, 24);
 OFFSET(mortise_target, reason, 80);
 OFFSET(mortise_target, recipe, 96);
+OFFSET(mortise_target, slice, 152);
 
 AT_LEAST(mortise_recipe, 56);
 OFFSET(mortise_recipe, flags, 0);

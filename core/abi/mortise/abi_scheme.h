@@ -120,6 +120,10 @@ typedef struct mortise_target {
     mortise_quantizer quantizer;
     mortise_str reason;      /* why it is plain, or empty */
     mortise_recipe recipe;   /* beside `quantizer` */
+    /* 0: the tensors of `spec` are the module's alone. n: they are slice n - 1 of tensors with one axis more in front,
+     * which the modules that name the same tensors make together; slices count from 0, none is left out, and all have
+     * the same dtypes and shapes. */
+    uint64_t slice;
 } mortise_target;
 
 typedef struct mortise_option {

@@ -140,6 +140,14 @@ class SchemeWriter {
         }
         target.spec = &spec_.abi();
     }
+    // Effect: what was written is slice `index` of tensors that modules make together: experts that the
+    // source keeps one by one.
+    static void stack(mortise_target& target, uint64_t index) {
+        if (!MORTISE_HAS(&target, mortise_target, slice))
+            throw Unsupported({.what = "this host cannot stack experts",
+                               .fix = "take a newer one, or stack them in the source"});
+        target.slice = index + 1;
+    }
     // Effect: a float weight of `dtype`.
     void write_plain(const mortise_module& module, const mortise_spec& current, mortise_target& target,
                      uint32_t dtype, std::string reason) {
