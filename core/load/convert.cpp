@@ -10,6 +10,7 @@
 #include "checkpoint/write.h"
 #include "load/cache_numbers.h"
 #include "load/contents.h"
+#include "load/convert_jobs.h"
 #include "load/module_rewriter.h"
 #include "load/side_files.h"
 #include "load/vectors.h"
@@ -19,22 +20,6 @@
 
 namespace mortise::load {
 namespace {
-
-// A module to write: where it comes from and what it becomes.
-struct Job {
-    uint32_t source = plan::none;
-    std::vector<uint64_t> rows;  // row of the source for each row written; empty = same order
-    plan::Target target;
-    std::vector<uint32_t> absent;  // optional roles that are not written
-    std::set<std::string> shared;  // tensors that an earlier module writes
-};
-
-// Modules whose tensors are slices of the same ones.
-struct Stack {
-    std::vector<checkpoint::NewTensor> tensors;  // of one slice
-    std::set<uint64_t> slices;
-    std::optional<size_t> shard;  // that holds it
-};
 
 // A vector to write, in the dtype it keeps.
 struct VectorJob {
@@ -66,8 +51,6 @@ class Converter {
     ConvertReport take() { return std::move(report_); }
 
   private:
-    Status add_job(plan::DialectWriter& writer, uint32_t source);
-    Status check_stacks();
     Status choose_vector_dtypes();
     void lay_out_shards();
     Status write_shard(const Shard& shard, const std::string& path);
@@ -75,6 +58,7 @@ class Converter {
     Status write_module(const Job& job, bool report, checkpoint::SafetensorsWriter& file, std::mutex& lock,
                         ConvertedModule& out);
     Status share_amax();
+    Result<std::shared_ptr<const ModuleBytes>> read(const Job& job);
     Status write_vector(const VectorJob& job, checkpoint::SafetensorsWriter& file);
     Status write_vectors(checkpoint::SafetensorsWriter& file);
     Status refuse_change() const;
@@ -94,27 +78,14 @@ class Converter {
     DType float_dtype_{};  // of plain weights written; 0 = as the source
     ConvertReport report_;
     std::map<std::string, float> shared_amax_;
-    std::set<std::string> matrices_;  // that rotate inputs
+    std::mutex stack_lock_;
+    std::shared_ptr<const ModuleBytes> stack_;  // read last, of stack_source_
+    uint32_t stack_source_ = plan::none;
     uint64_t done_ = 0;
 };
 
 std::string vector_name(const plan::LoadPlan& plan, const plan::VectorPlan& vector) {
     return std::get<model::Vector>(plan.tree.weights[vector.weight]).name;
-}
-
-// Header entries of a spec: each tensor once, in its first accepted form.
-std::vector<checkpoint::NewTensor> tensors_of(const Job& job) {
-    std::vector<checkpoint::NewTensor> out;
-    for (const quant::Field& field : job.target.spec.fields) {
-        if (field.role == MORTISE_ROLE_UNUSED ||
-            std::find(job.absent.begin(), job.absent.end(), field.role) != job.absent.end())
-            continue;
-        const bool known =
-            job.shared.contains(field.tensor) ||
-            std::any_of(out.begin(), out.end(), [&](const auto& t) { return t.name == field.tensor; });
-        if (!known) out.push_back({field.tensor, field.dtypes.front(), field.shapes.front()});
-    }
-    return out;
 }
 
 Status Converter::prepare(registry::Registry& registry) {
@@ -126,8 +97,10 @@ Status Converter::prepare(registry::Registry& registry) {
     MORTISE_TRY(const auto chosen, registry.scheme_by_id(options_.dialect, plan::host()));
     MORTISE_TRY(auto writer,
                 plan::DialectWriter::open(*chosen.table, chosen.id, planned_.view(), options_.parameters));
-    for (uint32_t s = 0; s < plan_.sources.size(); ++s)
-        if (plan_.sources[s].kind != 0 && !plan_.sources[s].dropped) MORTISE_CHECK(add_job(writer, s));
+    MORTISE_TRY(jobs_, jobs_of(plan_, writer));
+    MORTISE_TRY(stacks_, stacks_of(jobs_));
+    const auto plain = std::ranges::find_if(jobs_, [](const Job& job) { return job.target.plain; });
+    if (plain != jobs_.end()) float_dtype_ = plain->target.spec.fields.front().dtypes.front();
     MORTISE_TRY(CacheNumbers cache, cache_numbers(planned_, writer));
     cache_ = std::move(cache.written);
     report_.notes = std::move(cache.notes);
@@ -135,53 +108,10 @@ Status Converter::prepare(registry::Registry& registry) {
     quantization_.copy = writer.config_copy();
     MORTISE_TRY(quantization_.files, writer.files());
     MORTISE_CHECK(choose_vector_dtypes());
-    MORTISE_CHECK(check_stacks());
     lay_out_shards();
     for (const plan::Source& source : plan_.sources)
         if (source.kind != 0 && source.dropped)
             report_.notes.push_back(source.name + " is not written: dropped by a rule");
-    return {};
-}
-
-Status Converter::add_job(plan::DialectWriter& writer, uint32_t id) {
-    const plan::Source& source = plan_.sources[id];
-    Job job{.source = id};
-    MORTISE_TRY(job.target, writer.target(source, source.canonical));
-    job.rows = plan::rows_in_order(plan_, id);
-    job.absent = plan::absent_roles(source, job.target.spec);
-    const quant::Field* matrix = job.target.spec.find(MORTISE_ROLE_ROTATION);  // stored once for many
-    if (matrix && !matrices_.insert(matrix->tensor).second) job.shared.insert(matrix->tensor);
-    if (job.target.plain && float_dtype_ == DType{})
-        float_dtype_ = job.target.spec.fields.front().dtypes.front();
-    jobs_.push_back(std::move(job));
-    return {};
-}
-
-// Every slice is there once, and all are alike.
-Status Converter::check_stacks() {
-    for (const Job& job : jobs_) {
-        if (job.target.slice == 0) continue;
-        const auto tensors = tensors_of(job);
-        const std::string& name = plan_.sources[job.source].canonical;
-        Stack& stack = stacks_.try_emplace(tensors.front().name, Stack{.tensors = tensors}).first->second;
-        if (stack.tensors != tensors)
-            return fail(Problem{.code = Code::lossy,
-                                .what = "experts of one stack would be written in different forms",
-                                .tensor = name,
-                                .expected = "what the first expert of " + tensors.front().name + " becomes",
-                                .found = job.target.spec.describe(),
-                                .fix = "choose one form for all with the options of the dialect"});
-        stack.slices.insert(job.target.slice);
-    }
-    for (const auto& [name, stack] : stacks_)
-        if (*stack.slices.rbegin() != stack.slices.size())
-            return fail(Problem{.code = Code::lossy,
-                                .what = "a stack of experts would have holes",
-                                .tensor = name,
-                                .expected = "every expert of the stack coded",
-                                .found = std::to_string(stack.slices.size()) + " of " +
-                                         std::to_string(*stack.slices.rbegin()),
-                                .fix = "quantize all experts of a layer, or none"});
     return {};
 }
 
@@ -242,6 +172,17 @@ void Converter::lay_out_shards() {
     }
 }
 
+// Effect: the bytes of the job's module. A stack is read once for all of its experts, whose jobs follow each
+// other.
+Result<std::shared_ptr<const ModuleBytes>> Converter::read(const Job& job) {
+    const std::unique_lock lock = job.expert ? std::unique_lock(stack_lock_) : std::unique_lock<std::mutex>();
+    if (job.expert && stack_ && stack_source_ == job.source) return stack_;
+    MORTISE_TRY(ModuleBytes bytes, read_module(ledger_, job.source));
+    auto out = std::make_shared<const ModuleBytes>(std::move(bytes));
+    if (job.expert) stack_ = out, stack_source_ = job.source;
+    return out;
+}
+
 // Modules that share the amax of their second level: all of them are read before the first is written.
 Status Converter::share_amax() {
     FirstError error;
@@ -250,8 +191,8 @@ Status Converter::share_amax() {
     const auto one = [&](const Job& job) -> Status {
         const plan::Source& source = plan_.sources[job.source];
         if (job.target.quantizer.shared.empty() || !source.plain) return {};
-        MORTISE_TRY(const ModuleBytes bytes, read_module(ledger_, job.source));
-        MORTISE_TRY(const float amax, largest_weight(source, bytes));
+        MORTISE_TRY(const auto bytes, read(job));
+        MORTISE_TRY(const float amax, largest_weight(source, *bytes, job.expert));
         const std::scoped_lock locked(lock);
         float& most = shared_amax_[job.target.quantizer.shared];
         most = std::max(most, amax);
@@ -291,12 +232,12 @@ Status Converter::write_module(const Job& job, bool report, checkpoint::Safetens
                          .rows = job.rows,
                          .absent = job.absent,
                          .shared_amax = shared == shared_amax_.end() ? 0 : shared->second,
-                         .may_change = options_.requantize};
-    MORTISE_TRY(const ModuleBytes bytes, read_module(ledger_, job.source));
-    auto written = rewrite(what, bytes);
-    if (!written) return std::unexpected(Error(written.error()).in_tensor(source.canonical));
-    out = {source.canonical, source.spec.describe(), job.target.spec.describe(), job.target.reason,
-           written->change};
+                         .may_change = options_.requantize,
+                         .expert = job.expert};
+    MORTISE_TRY(const auto bytes, read(job));
+    auto written = rewrite(what, *bytes);
+    if (!written) return std::unexpected(Error(written.error()).in_tensor(job.name));
+    out = {job.name, source.spec.describe(), job.target.spec.describe(), job.target.reason, written->change};
     const auto tensors = written->writer.take();
     const std::scoped_lock locked(lock);
     for (const quant::WrittenTensor& tensor : tensors) {

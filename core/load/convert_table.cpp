@@ -75,7 +75,7 @@ class TableMaker {
         const std::string options = colon == std::string::npos ? "" : dialect.substr(colon + 1);
         MORTISE_TRY(auto writer,
                     plan::DialectWriter::open(*chosen.table, chosen.id, plan::handle(&view_), options));
-        MORTISE_TRY(plan::Target target, writer.target(from.source, from.source.canonical));
+        MORTISE_TRY(plan::Target target, writer.target(from.source, from.source.canonical, 1));
         const auto absent = plan::absent_roles(from.source, target.spec);
         MORTISE_TRY(auto written, rewrite({.from = from.source,
                                            .to = target.spec,

@@ -70,40 +70,49 @@ Result<float> largest(const quant::PartReader& reader, const quant::Extent& exte
     return amax;
 }
 
+// Effect: use(from, to) for each expert that is rewritten.
+template <class Use>
+Status each_expert(const Rewriting& what, Use use) {
+    if (what.expert) return use(*what.expert, uint64_t{0});
+    for (uint64_t e = 0; e < what.from.spec.extent.experts; ++e) MORTISE_CHECK(use(e, e));
+    return {};
+}
+
 // Floats become codes by the dialect's own recipe, in steps of whole scale groups.
 Result<Rewritten> quantize(const Rewriting& what, const ModuleBytes& bytes) {
     MORTISE_TRY(auto writer, quant::ModuleWriter::make(what.to, what.absent));
     MORTISE_TRY(const auto reader, quant::PartReader::make(what.from.spec, bytes.fields, {}));
     const quant::Extent& extent = what.from.spec.extent;
     quant::Change change;
-    for (uint64_t expert = 0; expert < extent.experts; ++expert) {
-        MORTISE_CHECK(writer.copy_companions(what.from.spec, bytes.fields, {expert, expert, what.rows}));
+    const auto one = [&](uint64_t from, uint64_t to) -> Status {
+        MORTISE_CHECK(writer.copy_companions(what.from.spec, bytes.fields, {from, to, what.rows}));
         float amax = what.shared_amax;
         if (writer.wants_amax() && amax == 0) {
-            MORTISE_TRY(amax, largest(reader, extent, expert));
+            MORTISE_TRY(amax, largest(reader, extent, from));
         }
         std::mutex lock;
-        const Rows rows{reader, extent, what.rows, expert, writer.row_step()};
-        MORTISE_CHECK(
-            each_rows(rows, what.team, [&](uint64_t row, uint64_t n, const float* weights) -> Status {
-                MORTISE_TRY(const quant::Change part,
-                            writer.quantize(what.recipe, expert, row, n, weights, amax));
-                const std::lock_guard locked(lock);
-                change.add(part);
-                return {};
-            }));
-    }
+        const Rows rows{reader, extent, what.rows, from, writer.row_step()};
+        return each_rows(rows, what.team, [&](uint64_t row, uint64_t n, const float* weights) -> Status {
+            MORTISE_TRY(const quant::Change part, writer.quantize(what.recipe, to, row, n, weights, amax));
+            const std::lock_guard locked(lock);
+            change.add(part);
+            return {};
+        });
+    };
+    MORTISE_CHECK(each_expert(what, one));
     return Rewritten{std::move(writer), change};
 }
 
 Result<Rewritten> transcribe(const Rewriting& what, const ModuleBytes& bytes) {
     MORTISE_TRY(auto writer, quant::ModuleWriter::make(what.to, what.absent));
     quant::Change change;
-    for (uint64_t expert = 0; expert < what.from.spec.extent.experts; ++expert) {
+    const auto one = [&](uint64_t from, uint64_t to) -> Status {
         MORTISE_TRY(const quant::Change part,
-                    writer.reencode(what.from.spec, bytes.fields, {expert, expert, what.rows}));
+                    writer.reencode(what.from.spec, bytes.fields, {from, to, what.rows}));
         change.add(part);
-    }
+        return {};
+    };
+    MORTISE_CHECK(each_expert(what, one));
     return Rewritten{std::move(writer), change};
 }
 
@@ -140,11 +149,13 @@ Result<Rewritten> rewrite(const Rewriting& what, const ModuleBytes& bytes) {
     return closer ? std::move(made) : std::move(kept);
 }
 
-Result<float> largest_weight(const plan::Source& source, const ModuleBytes& bytes) {
+Result<float> largest_weight(const plan::Source& source, const ModuleBytes& bytes,
+                             std::optional<uint64_t> expert) {
     MORTISE_TRY(const auto reader, quant::PartReader::make(source.spec, bytes.fields, {}));
     float amax = 0;
-    for (uint64_t expert = 0; expert < source.spec.extent.experts; ++expert) {
-        MORTISE_TRY(const float own, largest(reader, source.spec.extent, expert));
+    const uint64_t first = expert.value_or(0), end = expert ? first + 1 : source.spec.extent.experts;
+    for (uint64_t e = first; e < end; ++e) {
+        MORTISE_TRY(const float own, largest(reader, source.spec.extent, e));
         amax = std::max(amax, own);
     }
     return amax;

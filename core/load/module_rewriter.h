@@ -28,6 +28,7 @@ struct Rewriting {
     const std::vector<uint32_t>& absent;  // optional roles that are not written
     float shared_amax = 0;                // of the modules that share a second level; 0 = the module's own
     bool may_change = false;              // weights may be quantized again
+    std::optional<uint64_t> expert = {};  // of `from`, alone; none: all of them
     Team* team = nullptr;                 // quantizes tiles of rows together; null: this thread alone
 };
 struct Rewritten {
@@ -43,7 +44,8 @@ Result<Rewritten> rewrite(const Rewriting& what, const ModuleBytes& bytes);
 // Effect: the largest magnitude among all modules of the plan that are remade with these words in common;
 // read once per ledger. 0 for no words.
 Result<float> shared_amax(Ledger& ledger, const std::string& words);
-// Effect: the largest magnitude among the weights of a module.
-Result<float> largest_weight(const plan::Source& source, const ModuleBytes& bytes);
+// Effect: the largest magnitude among the weights of a module, or of one of its experts.
+Result<float> largest_weight(const plan::Source& source, const ModuleBytes& bytes,
+                             std::optional<uint64_t> expert = {});
 
 }  // namespace mortise::load

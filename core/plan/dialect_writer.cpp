@@ -65,7 +65,7 @@ Result<DialectWriter> DialectWriter::open(const mortise_scheme_v1& table, const 
     return writer;
 }
 
-Result<Target> DialectWriter::target(const Source& source, const std::string& name) {
+Result<Target> DialectWriter::target(const Source& source, const std::string& name, uint64_t experts) {
     mortise_module module{};
     module.head = {sizeof module, MORTISE_ABI_MINOR};
     module.name = module.canonical = borrow(name);
@@ -73,7 +73,7 @@ Result<Target> DialectWriter::target(const Source& source, const std::string& na
     const mortise_str type = source.kind == MORTISE_MODULE_EMBEDDING ? borrow("Embedding") : borrow("Linear");
     module.class_count = 1;
     module.classes = &type;
-    module.experts = source.spec.extent.experts;
+    module.experts = experts;
     module.rows = source.spec.extent.rows;
     module.columns = source.spec.extent.columns;
     module.transposed = source.transposed;

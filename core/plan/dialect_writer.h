@@ -29,7 +29,9 @@ class DialectWriter {
     DialectWriter& operator=(DialectWriter&&) = delete;
     ~DialectWriter();
 
-    Result<Target> target(const Source& source, const std::string& name);
+    // What becomes of a module, or of one expert of a stack: `experts` is 1 then, and `name` the expert's.
+    // Errors: plugin_contract; the plugin's own.
+    Result<Target> target(const Source& source, const std::string& name, uint64_t experts);
     // The numbers of one attention's cache as the dialect spells them; `current` has one dtype and shape for
     // each. What has no place is missing in the answer, and its rule says why; so with all of a cache whose
     // coding the answer does not repeat. After the last target(). Errors: plugin_contract; the plugin's own.
