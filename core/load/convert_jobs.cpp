@@ -10,7 +10,8 @@ namespace {
 
 Result<Job> job_of(const plan::LoadPlan& plan, plan::DialectWriter& writer, Job job) {
     const plan::Source& source = plan.sources[job.source];
-    MORTISE_TRY(job.target, writer.target(source, job.name, job.expert ? 1 : source.spec.extent.experts));
+    MORTISE_TRY(job.target, writer.target(source, job.name, job.expert ? 1 : source.spec.extent.experts,
+                                          plan::stack_place(plan.tree, job.name)));
     job.rows = plan::rows_in_order(plan, job.source);
     job.absent = plan::absent_roles(source, job.target.spec);
     return job;

@@ -65,7 +65,8 @@ Result<DialectWriter> DialectWriter::open(const mortise_scheme_v1& table, const 
     return writer;
 }
 
-Result<Target> DialectWriter::target(const Source& source, const std::string& name, uint64_t experts) {
+Result<Target> DialectWriter::target(const Source& source, const std::string& name, uint64_t experts,
+                                     const StackPlace& stack) {
     mortise_module module{};
     module.head = {sizeof module, MORTISE_ABI_MINOR};
     module.name = module.canonical = borrow(name);
@@ -74,6 +75,8 @@ Result<Target> DialectWriter::target(const Source& source, const std::string& na
     module.class_count = 1;
     module.classes = &type;
     module.experts = experts;
+    module.stack = borrow(stack.name);
+    module.expert = stack.expert;
     module.rows = source.spec.extent.rows;
     module.columns = source.spec.extent.columns;
     module.transposed = source.transposed;

@@ -6,6 +6,7 @@
 
 #include "mortise/abi_scheme.h"
 #include "plan/load_plan.h"
+#include "plan/names.h"
 #include "quant/encode.h"
 
 namespace mortise::plan {
@@ -30,8 +31,9 @@ class DialectWriter {
     ~DialectWriter();
 
     // What becomes of a module, or of one expert of a stack: `experts` is 1 then, and `name` the expert's.
-    // Errors: plugin_contract; the plugin's own.
-    Result<Target> target(const Source& source, const std::string& name, uint64_t experts);
+    // `stack`: see mortise_module. Errors: plugin_contract; the plugin's own.
+    Result<Target> target(const Source& source, const std::string& name, uint64_t experts,
+                          const StackPlace& stack = {});
     // The numbers of one attention's cache as the dialect spells them; `current` has one dtype and shape for
     // each. What has no place is missing in the answer, and its rule says why; so with all of a cache whose
     // coding the answer does not repeat. After the last target(). Errors: plugin_contract; the plugin's own.

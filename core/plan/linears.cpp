@@ -45,8 +45,13 @@ Found find_linear(Resolver& r, const model::Linear& linear) {
     std::vector<std::string> absent, present;
     for (const model::Part& part : linear.parts)
         (has_weights(r, evidence(r, part.name)) ? present : absent).push_back(fill(part.name, "{e}", "0"));
+    const auto is_part =
+        [&](const std::string& name) {  // a part may be spelled as a stack of all is elsewhere
+            return std::ranges::any_of(linear.parts,
+                                       [&](const auto& part) { return evidence(r, part.name) == name; });
+        };
     for (const model::Fusion& fusion : linear.fusions)
-        if (has_weights(r, evidence(r, fusion.name))) {
+        if (has_weights(r, evidence(r, fusion.name)) && !is_part(evidence(r, fusion.name))) {
             if (found.fusion || !present.empty())
                 r.problems.add(Problem{
                     .code = Code::tensor_duplicate_source,

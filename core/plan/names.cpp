@@ -9,6 +9,13 @@ bool has_prefix(const checkpoint::Catalog& catalog, std::string_view prefix) {
     return !catalog.with_prefix(prefix).empty();
 }
 
+constexpr std::string_view hole = "{e}";
+
+// One name for all experts.
+bool names_stack(const model::Alias& alias) {
+    return alias.canonical.find(hole) != std::string::npos && alias.theirs.find(hole) == std::string::npos;
+}
+
 }  // namespace
 
 std::optional<std::string> match_index(std::string_view pattern, std::string_view name) {
@@ -31,6 +38,23 @@ std::string fill(std::string_view pattern, std::string_view hole, std::string_vi
     return out;
 }
 
+StackPlace stack_place(const model::ModuleTree& tree, const std::string& canonical) {
+    for (const model::Alias& alias : tree.aliases) {
+        if (!alias.name_space.empty() || !names_stack(alias)) continue;
+        const size_t at = alias.canonical.find(hole);
+        const std::string head = alias.canonical.substr(0, at),
+                          tail = alias.canonical.substr(at + hole.size());
+        if (!canonical.ends_with(tail)) continue;
+        const std::string rest = canonical.substr(0, canonical.size() - tail.size());
+        const bool all = rest.ends_with(hole);
+        const size_t start = all ? rest.size() - hole.size() : rest.find_last_not_of("0123456789") + 1;
+        const auto index = match_index(head, rest.substr(0, start));
+        if (!index || start == rest.size()) continue;
+        return {fill(alias.theirs, "{i}", *index), all ? 0 : std::stoull(rest.substr(start))};
+    }
+    return {};
+}
+
 Names::Names(const model::ModuleTree& tree, const checkpoint::Catalog& catalog, std::string name_space)
     : tree_(tree), catalog_(catalog), name_space_(std::move(name_space)) {
     // A root applies iff the checkpoint has tensors under it and none under the canonical prefix.
@@ -44,9 +68,11 @@ Names::Disk Names::on_disk(const std::string& canonical) const {
         const auto index = match_index(alias.canonical, canonical);
         if (!index) continue;
         Disk disk{fill(alias.theirs, "{i}", *index), alias.has_rows ? &alias.rows : nullptr};
-        // A native alias is another spelling; it holds only where the checkpoint uses it.
+        // A native alias is another spelling; it holds only where the checkpoint uses it. A bare tensor with
+        // the name of a stack of projections is a stack of another kind.
         const std::string first = fill(disk.name, "{e}", "0");
-        if (name_space_.empty() && !has_module(first) && !catalog_.find(first)) continue;
+        if (name_space_.empty() && !has_module(first) && (names_stack(alias) || !catalog_.find(first)))
+            continue;
         return disk;
     }
     for (const model::Root& root : roots_)

@@ -35,6 +35,14 @@ class Names {
     std::vector<model::Root> roots_;  // chosen
 };
 
+// Where an expert lies when all experts of a projection are kept as one stack.
+struct StackPlace {
+    std::string name;     // empty: no expert, or the architecture names no such stack
+    uint64_t expert = 0;  // 0 for the name of all of them
+};
+// Effect: the place of "layers.3.experts.7.up" or "layers.3.experts.{e}.up" by the native aliases.
+StackPlace stack_place(const model::ModuleTree& tree, const std::string& canonical);
+
 // "a.{i}.b" against "a.12.b" -> "12"; nothing when it does not match. A pattern without {i} must be equal.
 std::optional<std::string> match_index(std::string_view pattern, std::string_view name);
 // Puts `value` in the place of `hole` ("{i}", "{e}").

@@ -96,7 +96,8 @@ Status plan_quantization(CheckpointView& view, registry::Registry& registry, con
     for (uint32_t s = 0; s < plan.sources.size(); ++s) {
         Source& source = plan.sources[s];
         if (!in_use(source)) continue;
-        MORTISE_TRY(Target target, writer.target(source, source.canonical, source.spec.extent.experts));
+        MORTISE_TRY(Target target, writer.target(source, source.canonical, source.spec.extent.experts,
+                                                 stack_place(plan.tree, source.canonical)));
         Remake made{std::move(target.spec), std::move(target.quantizer), rows_in_order(plan, s), {}};
         made.absent = absent_roles(source, made.spec);
         if (target.plain && !target.reason.empty())

@@ -32,6 +32,7 @@ void build(Builder& b) {
     b.alias("gguf", "model.layers.{i}.self_attn.sinks", "blk.{i}.attn_sinks.weight");
     alias_numbered_blocks(b, "gguf", nullptr);
     alias_numbered_experts(b, "gguf", e);
+    alias_stacked_projections(b, e, "mlp.experts");
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ void build(Builder& b) {
     e.up = "block_sparse_moe.experts.{e}.w3";
     e.down = "block_sparse_moe.experts.{e}.w2";
     build_decoder(b, o, [&](uint64_t i, Value x) { return decoder_experts(b, o, e, i, x); });
-    alias_stacked_projections(b, e, "block_sparse_moe");
+    alias_stacked_projections(b, e, "block_sparse_moe.switch_mlp");
     const RowMap pairs = paired_halves(o.head_dim);
     alias_numbered_blocks(b, "gguf", &pairs);
     alias_numbered_experts(b, "gguf", e);

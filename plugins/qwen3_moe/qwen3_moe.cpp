@@ -26,7 +26,7 @@ void build(Builder& b) {
         const bool mixed = (i + 1) % step == 0 && std::ranges::find(dense, i) == dense.end();
         return mixed ? decoder_experts(b, o, e, i, x) : decoder_mlp(b, o, i, x);
     });
-    alias_stacked_projections(b, e, "mlp");
+    alias_stacked_projections(b, e, "mlp.switch_mlp");
     alias_numbered_blocks(b, "gguf", nullptr);
     alias_numbered_experts(b, "gguf", e);
 }

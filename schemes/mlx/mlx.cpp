@@ -190,11 +190,12 @@ class Mlx : public Scheme {
         }
         void target(const mortise_module& module, const mortise_spec& current,
                     mortise_target& target) override {
-            const auto [name, slice] = stored(name_of(module));
+            // Experts are stacked by projection, however the source keeps them.
             mortise_module m = module;
-            m.canonical = str(name);
-            fill(m, name, current, target);
-            if (slice) stack(target, *slice);
+            const bool stacked = is_stacked(module);
+            if (stacked) m.canonical = module.stack;
+            fill(m, name_of(m), current, target);
+            if (stacked && m.experts == 1) stack(target, m.expert);
         }
         // The settings of most modules, and an object for each of the others.
         std::string config() override {
@@ -226,27 +227,6 @@ class Mlx : public Scheme {
             keep_bias(spec, m, current);
             written_.emplace_back(name, settings);
             write(target, std::move(spec), recipe(settings));
-        }
-        // Stacks of experts have names of their own; experts that are kept one by one are slices of them.
-        struct Stored {
-            std::string name;
-            std::optional<uint64_t> slice;
-        };
-        static Stored stored(const std::string& name) {
-            const std::string_view word = "experts.";
-            const size_t at = name.find(word);
-            const size_t dot = at == std::string::npos ? at : name.find('.', at + word.size());
-            if (dot == std::string::npos) return {name, {}};
-            const std::string expert = name.substr(at + word.size(), dot - at - word.size());
-            const bool number = expert.find_first_not_of("0123456789") == std::string::npos;
-            if (expert != "{e}" && !number) return {name, {}};
-            std::string leaf = name.substr(dot + 1);
-            for (const auto& [theirs, ours] :
-                 {std::pair{"w1", "gate_proj"}, {"w2", "down_proj"}, {"w3", "up_proj"}})
-                if (leaf == theirs) leaf = ours;
-            Stored out{name.substr(0, at) + "switch_mlp." + leaf, {}};
-            if (number) out.slice = std::stoull(expert);
-            return out;
         }
         static Recipe recipe(const Settings& s) {
             if (s.affine()) return edge_recipe(static_cast<double>((1u << s.bits) - 1), 1e-7);

@@ -23,6 +23,8 @@ OFFSET(mortise_module, part_rows, 96);
 OFFSET(mortise_module, suffix, 104);
 OFFSET(mortise_module, has_bias, 120);
 OFFSET(mortise_module, transposed, 124);
+OFFSET(mortise_module, stack, 128);
+OFFSET(mortise_module, expert, 144);
 
 AT_LEAST(mortise_answer, 64);
 OFFSET(mortise_answer, head, 0);

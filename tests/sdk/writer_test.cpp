@@ -84,6 +84,31 @@ class Keeper : public SchemeWriter {
     bool own_;
 };
 
+// What a host that does not know a member gives is a smaller struct.
+class Stacker : public SchemeWriter {
+  public:
+    Stacker() : SchemeWriter(Checkpoint(FakeHost::instance().checkpoint())) {}
+    void target(const mortise_module& module, const mortise_spec&, mortise_target& target) override {
+        if (is_stacked(module)) stack(target, module.expert);
+    }
+};
+
+TEST(StackedExpert, IsASliceWhereTheHostKnowsOfSlices) {
+    host_slot() = FakeHost::instance().table();
+    Stacker writer;
+    auto module = make<mortise_module>();
+    auto target = make<mortise_target>();
+    writer.target(module, mortise_spec{}, target);
+    EXPECT_EQ(target.slice, 0u) << "no stack is named";
+    module.stack = str("stack"), module.expert = 4;
+    writer.target(module, mortise_spec{}, target);
+    EXPECT_EQ(target.slice, 5u);
+    target.head.size = offsetof(mortise_target, slice);
+    EXPECT_THROW(writer.target(module, mortise_spec{}, target), Unsupported);
+    module.head.size = offsetof(mortise_module, stack);
+    EXPECT_NO_THROW(writer.target(module, mortise_spec{}, target)) << "an older host names none";
+}
+
 class WrittenCache : public testing::Test {
   protected:
     void SetUp() override { host_slot() = FakeHost::instance().table(); }

@@ -33,6 +33,10 @@ typedef struct mortise_module {
     mortise_str suffix;      /* "" or, for stacks kept without ".weight", what follows the name: see container of experts */
     uint32_t has_bias;       /* 1: the architecture expects a bias */
     uint32_t transposed;     /* 1: the file keeps [columns][rows] for this module (stacked experts) */
+    /* Writing, of experts only: the name that the architecture gives the stack of this projection, empty if none, and
+     * the number of the expert in it; `experts` above 1: all of them, and the number is 0. */
+    mortise_str stack;
+    uint64_t expert;
 } mortise_module;
 
 /* Answer to "what is this module?". Pointers are borrowed until the next call with the same model. */

@@ -67,13 +67,13 @@ inline Value decoder_experts(Builder& b, const DecoderOptions& o, const ExpertOp
 }
 
 // Effect: native aliases of stacks that are kept projection by projection, gate apart from up:
-// "mlp.switch_mlp.gate_proj". `module`: name of the mixture below the layer.
-inline void alias_stacked_projections(Builder& b, const ExpertOptions& e, const std::string& module,
+// "mlp.switch_mlp.gate_proj". `stacks`: what they have in common, below the layer: "mlp.switch_mlp".
+inline void alias_stacked_projections(Builder& b, const ExpertOptions& e, const std::string& stacks,
                                       const std::string& root = "model.") {
-    const std::string layer = root + "layers.{i}.", stacks = layer + module + ".switch_mlp.";
-    b.alias("", layer + e.gate, stacks + "gate_proj");
-    b.alias("", layer + e.up, stacks + "up_proj");
-    b.alias("", layer + e.down, stacks + "down_proj");
+    const std::string layer = root + "layers.{i}.";
+    b.alias("", layer + e.gate, layer + stacks + ".gate_proj");
+    b.alias("", layer + e.up, layer + stacks + ".up_proj");
+    b.alias("", layer + e.down, layer + stacks + ".down_proj");
 }
 
 }  // namespace mortise::sdk

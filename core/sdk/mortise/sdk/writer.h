@@ -14,6 +14,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -119,8 +120,8 @@ class SchemeWriter {
             const mortise_field& own = current.fields[f];  // of a stack: its shape as it is
             if (own.role != MORTISE_ROLE_BIAS) continue;
             const bool dotted = view(spec.find(MORTISE_ROLE_CODES)->tensor).ends_with(".weight");
-            const std::string name = dotted ? name_of(module) + ".bias" : std::string(view(own.tensor));
-            mortise_field& bias = spec.field(MORTISE_ROLE_BIAS, name, {}, {own.shapes[0]});
+            mortise_field& bias = spec.field(
+                MORTISE_ROLE_BIAS, name_of(module) + (dotted ? ".bias" : "_bias"), {}, {own.shapes[0]});
             bias.experts = own.experts;
             bias.rows = own.rows;
             bias.columns = own.columns;
@@ -139,6 +140,10 @@ class SchemeWriter {
             target.recipe.shared = spec_.keep(recipe.together);
         }
         target.spec = &spec_.abi();
+    }
+    // Effect: does the architecture name a stack for this expert, or for all of them?
+    static bool is_stacked(const mortise_module& module) {
+        return MORTISE_HAS(&module, mortise_module, stack) && module.stack.size != 0;
     }
     // Effect: what was written is slice `index` of tensors that modules make together: experts that the
     // source keeps one by one.
@@ -212,11 +217,16 @@ class SchemeWriter {
         return true;
     }
     const Checkpoint& source() const { return source_; }
-    // Effect: the source's own config quantizes it, so that what it has as floats was left out on purpose.
-    bool source_is_coded() const {
-        bool coded = !source_.name_space().empty();
+    // Effect: the source quantizes, by its config or, where the container says it of each tensor, in some of
+    // them: what it has as floats was left out on purpose.
+    bool source_is_coded() {
+        if (coded_) return *coded_;
+        bool coded = false;
         for (const char* key : {"quantization_config", "compression_config", "quantization"})
-            coded = coded || static_cast<bool>(source_.config()[key]);
+            coded |= static_cast<bool>(source_.config()[key]);
+        if (!source_.name_space().empty())
+            source_.each_below("", [&](const mortise_tensor& tensor) { coded |= !is_float(tensor.dtype); });
+        coded_ = coded;
         return coded;
     }
 
@@ -234,6 +244,7 @@ class SchemeWriter {
     }
 
     Checkpoint source_;
+    std::optional<bool> coded_;  // source_is_coded()
     Spec spec_, cache_{1, 1, 1};
     std::string letters_;  // of the cache's numbers
 };
