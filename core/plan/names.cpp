@@ -9,11 +9,12 @@ bool has_prefix(const checkpoint::Catalog& catalog, std::string_view prefix) {
     return !catalog.with_prefix(prefix).empty();
 }
 
-constexpr std::string_view hole = "{e}";
+constexpr std::string_view expert_hole = "{e}";
 
 // One name for all experts.
 bool names_stack(const model::Alias& alias) {
-    return alias.canonical.find(hole) != std::string::npos && alias.theirs.find(hole) == std::string::npos;
+    return alias.canonical.find(expert_hole) != std::string::npos &&
+           alias.theirs.find(expert_hole) == std::string::npos;
 }
 
 }  // namespace
@@ -41,13 +42,13 @@ std::string fill(std::string_view pattern, std::string_view hole, std::string_vi
 StackPlace stack_place(const model::ModuleTree& tree, const std::string& canonical) {
     for (const model::Alias& alias : tree.aliases) {
         if (!alias.name_space.empty() || !names_stack(alias)) continue;
-        const size_t at = alias.canonical.find(hole);
+        const size_t at = alias.canonical.find(expert_hole);
         const std::string head = alias.canonical.substr(0, at),
-                          tail = alias.canonical.substr(at + hole.size());
+                          tail = alias.canonical.substr(at + expert_hole.size());
         if (!canonical.ends_with(tail)) continue;
         const std::string rest = canonical.substr(0, canonical.size() - tail.size());
-        const bool all = rest.ends_with(hole);
-        const size_t start = all ? rest.size() - hole.size() : rest.find_last_not_of("0123456789") + 1;
+        const bool all = rest.ends_with(expert_hole);
+        const size_t start = all ? rest.size() - expert_hole.size() : rest.find_last_not_of("0123456789") + 1;
         const auto index = match_index(head, rest.substr(0, start));
         if (!index || start == rest.size()) continue;
         return {fill(alias.theirs, "{i}", *index), all ? 0 : std::stoull(rest.substr(start))};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "plan/dialect_writer.h"
+#include "plan/names.h"
 #include "plan/plan.h"
 
 namespace mortise::plan {
@@ -27,6 +28,21 @@ Status check_floats(const LoadPlan& plan) {
 bool unchanged(const Source& source, const Remake& made) {
     return made.spec.is_plain() && made.rows.empty() && made.spec.bits == source.spec.bits &&
            made.spec.encoding == source.spec.encoding;
+}
+
+// As converting does: a stack of experts that have names of their own becomes what each of them would, which
+// is what the first one would. Scales that experts share with other modules are their own, so those stay
+// floats.
+Result<Target> target_of(DialectWriter& writer, const LoadPlan& plan, const Source& source) {
+    const uint64_t experts = source.spec.extent.experts;
+    if (source.canonical.find("{e}") != std::string::npos) {
+        const std::string first = fill(source.canonical, "{e}", "0");
+        MORTISE_TRY(Target one, writer.target(source, first, 1, stack_place(plan.tree, first)));
+        const bool alone = one.quantizer.shared.empty();
+        one.spec = quant::stacked(one.spec, experts);
+        if (alone && quant::validate(one.spec)) return one;
+    }
+    return writer.target(source, source.canonical, experts, stack_place(plan.tree, source.canonical));
 }
 
 // The experts of a bank share one kernel: they must become the same, names apart.
@@ -96,8 +112,7 @@ Status plan_quantization(CheckpointView& view, registry::Registry& registry, con
     for (uint32_t s = 0; s < plan.sources.size(); ++s) {
         Source& source = plan.sources[s];
         if (!in_use(source)) continue;
-        MORTISE_TRY(Target target, writer.target(source, source.canonical, source.spec.extent.experts,
-                                                 stack_place(plan.tree, source.canonical)));
+        MORTISE_TRY(Target target, target_of(writer, plan, source));
         Remake made{std::move(target.spec), std::move(target.quantizer), rows_in_order(plan, s), {}};
         made.absent = absent_roles(source, made.spec);
         if (target.plain && !target.reason.empty())

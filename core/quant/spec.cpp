@@ -126,6 +126,23 @@ bool QuantSpec::row_scales_vary() const {
     return any || (mapped && (varies(zero_map, extent.rows) || varies(addend_scale, extent.rows)));
 }
 
+QuantSpec stacked(const QuantSpec& one, uint64_t experts) {
+    QuantSpec out = one;
+    out.extent.experts = experts;
+    for (Field& field : out.fields) {
+        const bool shared = field.role == MORTISE_ROLE_TABLE || field.role == MORTISE_ROLE_SCALE_TABLE ||
+                            field.role == MORTISE_ROLE_ROTATION;
+        if (shared) continue;
+        field.extent.experts = experts;
+        const uint64_t bytes = dense_bytes(field.dtypes.front(), field.shapes.front()).value_or(0);
+        for (Plane& plane : field.layout.planes)
+            plane.terms.push_back(
+                {.source = MORTISE_SOURCE_EXPERT, .stride = static_cast<int64_t>(bytes * 8)});
+        for (Shape& shape : field.shapes) shape.insert(shape.begin(), static_cast<int64_t>(experts));
+    }
+    return out;
+}
+
 int32_t QuantSpec::code_origin() const {
     bool is_signed = encoding == MORTISE_ENCODING_OFFSET || encoding == MORTISE_ENCODING_TWOS;
     return is_signed ? int32_t{1} << (bits - 1) : 0;

@@ -131,6 +131,10 @@ struct QuantSpec {
     bool operator==(const QuantSpec&) const = default;
 };
 
+// Effect: the spec of `experts` modules like `one` whose tensors are slices of tensors with one axis more in
+// front; what belongs to no expert (tables, rotations) is stored once. Requires: one.extent.experts == 1.
+QuantSpec stacked(const QuantSpec& one, uint64_t experts);
+
 std::string_view role_name(uint32_t role);          // "zero_point"; "?" for unknown ones
 std::string_view encoding_name(uint32_t encoding);  // "e4m3"; "?" for unknown ones
 uint32_t encoding_bits(uint32_t encoding);          // of encodings that fix their width; else 0

@@ -109,6 +109,25 @@ TEST_P(Dialect, QuantizesWhileLoadingAsItConverts) {
     }
 }
 
+// Also a stack of float experts, which converting writes one by one.
+TEST_P(Dialect, QuantizesStacksByProjectionAsItConverts) {
+    const std::string stacks = folder_.at("stacks");
+    // Groups that nothing here is wide enough for: all stay floats.
+    ASSERT_TRUE(convert(*plan_of(golden("mixtral")), plugins(), stacks,
+                        {.dialect = "mlx", .parameters = "b4,g128", .requantize = false}, team_));
+    const auto online = digest(Origin(*plan_of(stacks, GetParam())), team_);
+    ASSERT_TRUE(online) << to_string(online.error());
+    ASSERT_TRUE(write(stacks, true));
+    const auto offline = digest(Origin(*plan_of(out())), team_);
+    ASSERT_TRUE(offline) << to_string(offline.error());
+    EXPECT_EQ(online->model, offline->model);
+    ASSERT_EQ(online->parts.size(), offline->parts.size());
+    for (size_t p = 0; p < online->parts.size(); ++p) {
+        EXPECT_EQ(online->parts[p].values, offline->parts[p].values) << online->parts[p].name;
+        EXPECT_EQ(online->parts[p].spec, offline->parts[p].spec) << online->parts[p].name;
+    }
+}
+
 // Every checkpoint that says it came through unchanged did: read again by its new dialect, each weight is the
 // same.
 TEST_P(Dialect, CallsNothingLosslessThatIsNot) {

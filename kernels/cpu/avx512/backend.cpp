@@ -10,8 +10,8 @@ namespace {
 constexpr Backend with_dot(Backend b) {
     b.bf16_inputs = true;
     b.gemm_panels = dot_panels;
-    // Processors with this level have 1 MiB or more. Each block adds to all of y, which costs more than panels
-    // that come from there.
+    // Processors with this level have 1 MiB or more. Each block adds to all of y, which costs more than
+    // panels that come from there.
     b.cache_share = 768 << 10;
     b.most_block = 2048;
     b.gemm_scratch = dot_scratch;
