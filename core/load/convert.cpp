@@ -5,7 +5,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 
 #include "checkpoint/write.h"
 #include "load/cache_numbers.h"
@@ -16,7 +15,6 @@
 #include "load/vectors.h"
 #include "plan/dialect_writer.h"
 #include "plan/plan.h"
-#include "plan/quantization.h"
 
 namespace mortise::load {
 namespace {

@@ -24,9 +24,9 @@ Result<std::vector<Job>> jobs_of(const plan::LoadPlan& plan, plan::DialectWriter
     for (uint32_t s = 0; s < plan.sources.size(); ++s) {
         const plan::Source& source = plan.sources[s];
         if (source.kind == 0 || source.dropped) continue;
-        const bool apart = source.canonical.find("{e}") != std::string::npos;
+        const bool apart = plan::has_members(source.canonical);
         for (uint64_t e = 0; e < (apart ? source.spec.extent.experts : 1); ++e) {
-            Job job{.source = s, .name = plan::fill(source.canonical, "{e}", std::to_string(e))};
+            Job job{.source = s, .name = plan::member_name(source.canonical, e)};
             if (apart) job.expert = e;
             MORTISE_TRY(job, job_of(plan, writer, std::move(job)));
             jobs.push_back(std::move(job));

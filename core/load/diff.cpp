@@ -11,6 +11,7 @@
 #include "load/digest.h"
 #include "load/module_rewriter.h"
 #include "load/vectors.h"
+#include "plan/names.h"
 #include "quant/decode.h"
 
 namespace mortise::load {
@@ -24,11 +25,6 @@ struct Place {
     uint64_t expert = 0;
 };
 
-std::string filled(std::string name, uint64_t expert) {
-    const size_t hole = name.find("{e}");
-    return hole == std::string::npos ? name : name.replace(hole, 3, std::to_string(expert));
-}
-
 // One side: its plan, its books, its digests.
 struct Side {
     explicit Side(const plan::Planned& planned)
@@ -36,7 +32,7 @@ struct Side {
         const plan::LoadPlan& plan = planned.plan();
         for (uint32_t p = 0; p < plan.parts.size(); ++p)
             for (uint64_t e = 0; e < plan.parts[p].experts; ++e)
-                places[filled(plan.parts[p].name, plan.parts[p].number(e))] = {p, e};
+                places[plan::member_name(plan.parts[p].name, plan.parts[p].number(e))] = {p, e};
         for (uint32_t v = 0; v < plan.vectors.size(); ++v)
             vectors[plan.parameters[plan.vectors[v].parameter].owner] = v;
     }

@@ -7,17 +7,13 @@
 #include "load/ledger.h"
 #include "load/reporter.h"
 #include "load/vectors.h"
+#include "plan/names.h"
 #include "quant/decode.h"
 #include "quant/digest.h"
 #include "quant/layout.h"
 
 namespace mortise::load {
 namespace {
-
-std::string fill_expert(std::string name, uint64_t expert) {
-    const size_t hole = name.find("{e}");
-    return hole == std::string::npos ? name : name.replace(hole, 3, std::to_string(expert));
-}
 
 // One expert's share of arrays that hold one block per expert.
 quant::Extras share_of(const quant::Extras& all, uint64_t expert, uint64_t experts) {
@@ -169,7 +165,7 @@ Status Digesting::digest_part(uint32_t p) {
     for (uint64_t e = 0; e < part.experts; ++e) {
         const quant::Extras mine = share_of(extras, e, part.experts);
         const plan::Source& source = source_of(e);
-        parts_[p].push_back({fill_expert(part.name, part.number(e)), part.rows, part.columns,
+        parts_[p].push_back({plan::member_name(part.name, part.number(e)), part.rows, part.columns,
                              source.stays_plain(), specs[e].finish(mine), values[e].finish(),
                              quant::activation_digest(source.result(), mine)});
     }
@@ -181,7 +177,7 @@ Status Digesting::digest_module(uint32_t s) {
     const quant::Extent& extent = source.spec.extent;
     const auto rows = static_cast<int64_t>(extent.rows), columns = static_cast<int64_t>(extent.columns),
                experts = static_cast<int64_t>(extent.experts);
-    const bool apart = source.canonical.find("{e}") != std::string::npos;  // listed per expert
+    const bool apart = plan::has_members(source.canonical);  // listed per expert
     const bool transposed = experts > 1 && !apart && stored_transposed(source.result());
     std::vector<quant::ValueDigest> values(apart ? extent.experts : 1);
     TransposedDigest exchanged(transposed ? extent.rows : 0, transposed ? extent.columns : 0);
@@ -194,7 +190,8 @@ Status Digesting::digest_module(uint32_t s) {
         return {};
     }));
     for (uint64_t e = 0; e < values.size(); ++e) {
-        ModuleDigest module{fill_expert(source.canonical, e), {rows, columns}, source.stays_plain(), {}};
+        ModuleDigest module{
+            plan::member_name(source.canonical, e), {rows, columns}, source.stays_plain(), {}};
         if (experts > 1 && !apart)
             module.shape = transposed ? Shape{experts, columns, rows} : Shape{experts, rows, columns};
         module.values = transposed ? exchanged.finish() : values[e].finish();

@@ -15,8 +15,6 @@ std::string evidence(const Resolver& r, const std::string& pattern) {
     return fill(r.names.on_disk(pattern).name, "{e}", "0");
 }
 
-bool has_members(const std::string& pattern) { return pattern.find("{e}") != std::string::npos; }
-
 // None of the spellings of these parts is there, or some parts are and others are not.
 void missing(Resolver& r, const std::vector<std::string>& parts, const std::vector<model::Fusion>& fusions,
              bool all) {
@@ -45,11 +43,11 @@ Found find_linear(Resolver& r, const model::Linear& linear) {
     std::vector<std::string> absent, present;
     for (const model::Part& part : linear.parts)
         (has_weights(r, evidence(r, part.name)) ? present : absent).push_back(fill(part.name, "{e}", "0"));
-    const auto is_part =
-        [&](const std::string& name) {  // a part may be spelled as a stack of all is elsewhere
-            return std::ranges::any_of(linear.parts,
-                                       [&](const auto& part) { return evidence(r, part.name) == name; });
-        };
+    // A part may be spelled as a stack of all is elsewhere.
+    const auto is_part = [&](const std::string& name) {
+        return std::ranges::any_of(linear.parts,
+                                   [&](const auto& part) { return evidence(r, part.name) == name; });
+    };
     for (const model::Fusion& fusion : linear.fusions)
         if (has_weights(r, evidence(r, fusion.name)) && !is_part(evidence(r, fusion.name))) {
             if (found.fusion || !present.empty())

@@ -13,8 +13,7 @@ constexpr std::string_view expert_hole = "{e}";
 
 // One name for all experts.
 bool names_stack(const model::Alias& alias) {
-    return alias.canonical.find(expert_hole) != std::string::npos &&
-           alias.theirs.find(expert_hole) == std::string::npos;
+    return has_members(alias.canonical) && !has_members(alias.theirs);
 }
 
 }  // namespace
@@ -32,11 +31,17 @@ std::optional<std::string> match_index(std::string_view pattern, std::string_vie
     return std::string(index);
 }
 
+bool has_members(std::string_view name) { return name.find(expert_hole) != std::string_view::npos; }
+
 std::string fill(std::string_view pattern, std::string_view hole, std::string_view value) {
     std::string out(pattern);
     for (size_t at = 0; (at = out.find(hole, at)) != std::string::npos; at += value.size())
         out.replace(at, hole.size(), value);
     return out;
+}
+
+std::string member_name(std::string_view name, uint64_t e) {
+    return plan::fill(name, expert_hole, std::to_string(e));
 }
 
 StackPlace stack_place(const model::ModuleTree& tree, const std::string& canonical) {

@@ -45,6 +45,10 @@ StackPlace stack_place(const model::ModuleTree& tree, const std::string& canonic
 
 // "a.{i}.b" against "a.12.b" -> "12"; nothing when it does not match. A pattern without {i} must be equal.
 std::optional<std::string> match_index(std::string_view pattern, std::string_view name);
+// A name with {e}: one for each expert.
+bool has_members(std::string_view name);
+// That of expert `e`; a name without {e} as it is.
+std::string member_name(std::string_view name, uint64_t e);
 // Puts `value` in the place of `hole` ("{i}", "{e}").
 std::string fill(std::string_view pattern, std::string_view hole, std::string_view value);
 

@@ -31,12 +31,12 @@ bool unchanged(const Source& source, const Remake& made) {
 }
 
 // As converting does: a stack of experts that have names of their own becomes what each of them would, which
-// is what the first one would. Scales that experts share with other modules are their own, so those stay
-// floats.
+// is what the first one would. Where experts share a scale with other modules each has another one, which the
+// spec of a stack cannot ask for: the dialect is asked about the stack.
 Result<Target> target_of(DialectWriter& writer, const LoadPlan& plan, const Source& source) {
     const uint64_t experts = source.spec.extent.experts;
-    if (source.canonical.find("{e}") != std::string::npos) {
-        const std::string first = fill(source.canonical, "{e}", "0");
+    if (has_members(source.canonical)) {
+        const std::string first = member_name(source.canonical, 0);
         MORTISE_TRY(Target one, writer.target(source, first, 1, stack_place(plan.tree, first)));
         const bool alone = one.quantizer.shared.empty();
         one.spec = quant::stacked(one.spec, experts);
@@ -115,6 +115,10 @@ Status plan_quantization(CheckpointView& view, registry::Registry& registry, con
         MORTISE_TRY(Target target, target_of(writer, plan, source));
         Remake made{std::move(target.spec), std::move(target.quantizer), rows_in_order(plan, s), {}};
         made.absent = absent_roles(source, made.spec);
+        if (has_members(source.canonical) && !made.recipe.shared.empty())
+            plan.notes.push_back(
+                source.canonical +
+                ": one second scale serves all experts, converting first gives each its own");
         if (target.plain && !target.reason.empty())
             plan.notes.push_back(source.canonical + " stays a float: " + target.reason);
         if (unchanged(source, made)) continue;

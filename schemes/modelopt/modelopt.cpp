@@ -188,7 +188,7 @@ class ModelOpt : public Scheme {
         all_.algorithm = both("the algorithm", named_algorithm);
         all_.group = both("'group_size'", [](const Config& c) { return c.get<uint64_t>("group_size", 0); });
         block_ = both("the block", [](const Config& c) { return block_size(c["weight_block_size"]); });
-        cache_ = cache_named(both("the cache", cache_word));
+        cache_ = cache_named(both("the cache", cache_word), "nvfp4");
         layers_ = both("'quantized_layers'", [](const Config& c) { return listed(c["quantized_layers"]); });
         if (all_.algorithm == nullptr && !cache_.named())
             throw Refused({.what = "missing key 'quant_algo'", .node = (flat ? flat : side).node()});
@@ -255,7 +255,7 @@ class ModelOpt : public Scheme {
         }
         void cache(const CacheTarget& cache) override {
             if (keep_cache(cache, Place::beside_projections, own_ != nullptr))
-                kv_ = cache_name(cache.current);
+                kv_ = cache_name(cache.current, "NVFP4");
         }
 
       private:

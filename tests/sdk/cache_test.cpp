@@ -103,9 +103,9 @@ TEST_F(CacheFieldsTest, AsksForNothingWhereTheProducerLeavesOutScalesOfOne) {
 }
 
 TEST_F(CacheFieldsTest, TakesFloatCachesWithoutScalesAsTheRecipesOfAConstantScaleOfOne) {
-    EXPECT_EQ(ask(cache_named("fp8")).n_fields, 0u);
-    EXPECT_EQ(ask(cache_named("nvfp4")).scale_divisor, 6) << "of the 1 that is not stored, too";
-    EXPECT_EQ(ask(cache_named("int8")).n_fields, 2u) << "integers have no such recipe";
+    EXPECT_EQ(ask(cache_named("fp8", "nvfp4")).n_fields, 0u);
+    EXPECT_EQ(ask(cache_named("nvfp4", "nvfp4")).scale_divisor, 6) << "of the 1 that is not stored, too";
+    EXPECT_EQ(ask(cache_named("int8", "nvfp4")).n_fields, 2u) << "integers have no such recipe";
 }
 
 TEST_F(CacheFieldsTest, AsksForTheSisterOfALoneScaleInItsSpelling) {

@@ -170,11 +170,11 @@ TEST_F(WrittenCache, StaysAsItIsInItsOwnDialect) {
 TEST_F(WrittenCache, HasTheNamesThatAreReadAgain) {
     for (const uint32_t encoding : {MORTISE_ENCODING_E4M3, MORTISE_ENCODING_TWOS, MORTISE_ENCODING_E2M1}) {
         Stored stored = scales(encoding);
-        EXPECT_EQ(cache_named(lower(cache_name(stored.abi()))).encoding, encoding);
+        EXPECT_EQ(cache_named(lower(cache_name(stored.abi(), "NVFP4")), "nvfp4").encoding, encoding);
     }
-    EXPECT_EQ(cache_name(Stored(MORTISE_ENCODING_AS_DTYPE).abi()), "");
+    EXPECT_EQ(cache_name(Stored(MORTISE_ENCODING_AS_DTYPE).abi(), "NVFP4"), "");
     Stored biased = (scales(MORTISE_ENCODING_E2M1).number('K', MORTISE_ROLE_ADDEND, "k", 2));
-    EXPECT_TRUE(cache_named(lower(cache_name(biased.abi()))).biases);
+    EXPECT_TRUE(cache_named(lower(cache_name(biased.abi(), "NVFP4")), "nvfp4").biases);
     EXPECT_EQ(cache_json("NVFP4_AFFINE"), R"("NVFP4_AFFINE")");
     EXPECT_EQ(cache_json("INT8"), R"({"dynamic":false,"num_bits":8,"type":"int"})");
 }

@@ -54,11 +54,12 @@ inline std::string cache_word(const Config& config) {
     const std::string coding = scheme.get("type", "") + std::to_string(scheme.get<int64_t>("num_bits"));
     return coding == "float8" ? "fp8" : coding;
 }
-// Effect: the coding of this name in lower case: "fp8", "int8" or "nvfp4", with "_affine" where biases stand
-// beside the scales; "" and "none": not coded. Float codes without any scale in the checkpoint were made
-// under a largest value of 448, by recipes that keep it constant and write no scale (NVIDIA's kv_fp8_cast,
-// kv_nvfp4_cast): a stored scale of 1. Errors: Unsupported for another.
-inline CacheCoding cache_named(const std::string& name) {
+// Effect: the coding of this name in lower case: "fp8", "int8" or `four_bits`, what the dialect calls floats
+// of four bits, with "_affine" where biases stand beside the scales; "" and "none": not coded. Float codes
+// without any scale in the checkpoint were made under a largest value of 448, by recipes that keep it
+// constant and write no scale (the "cast" recipes of NVIDIA's Model Optimizer): a stored scale of 1. Errors:
+// Unsupported for another.
+inline CacheCoding cache_named(const std::string& name, const std::string& four_bits) {
     const std::string rule = "the cache is " + name;
     const std::string kind = name.substr(0, name.find("_affine"));
     if (name.empty() || name == "none") return {};
@@ -67,24 +68,24 @@ inline CacheCoding cache_named(const std::string& name) {
                                        : float4_cache(rule);
     out.biases = kind != name;
     out.may_lack = kind != "int8";
-    if ((kind == "fp8" || kind == "int8" || kind == "nvfp4") && (!out.biases || name == kind + "_affine"))
+    if ((kind == "fp8" || kind == "int8" || kind == four_bits) && (!out.biases || name == kind + "_affine"))
         return out;
     throw Unsupported({.what = "this cache is not supported",
-                       .expected = "fp8, int8 or nvfp4, also with _affine",
+                       .expected = "fp8, int8 or " + four_bits + ", also with _affine",
                        .found = name});
 }
 
-// Effect: the name of a coding in upper case, as cache_named() reads it; "" = not coded. Biases beside codes
-// of 8 bits show by themselves.
-inline std::string cache_name(const mortise_cache_answer& cache) {
+// Effect: the name of a coding in upper case, as cache_named() reads it, `four_bits` included; "" = not
+// coded. Biases beside codes of 8 bits show by themselves.
+inline std::string cache_name(const mortise_cache_answer& cache, const std::string& four_bits) {
     if (cache.encoding == MORTISE_ENCODING_E4M3) return "FP8";
     if (cache.encoding == MORTISE_ENCODING_TWOS) return "INT8";
     if (cache.encoding != MORTISE_ENCODING_E2M1) return {};
-    return cache.affine != 0 ? "NVFP4_AFFINE" : "NVFP4";
+    return cache.affine != 0 ? four_bits + "_AFFINE" : four_bits;
 }
 // Effect: what cache_word() reads, for a name of cache_name(): an object for codes of 8 bits; "" for none.
 inline std::string cache_json(const std::string& name) {
-    if (name.empty() || name.size() > 4) return name.empty() ? "" : json_text(name);
+    if (name != "FP8" && name != "INT8") return name.empty() ? "" : json_text(name);
     return json_object(
         {{"dynamic", "false"}, {"num_bits", "8"}, {"type", json_text(name == "INT8" ? "int" : "float")}});
 }

@@ -2,7 +2,7 @@
 // value at a time: what fast kernels are compared with. Pure; no allocation.
 //
 // Small floats: OCP "8-bit Floating Point" 1.0 (e4m3, e5m2) and "Microscaling Formats" 1.0 (e2m1). Blocks of
-// 16: NVIDIA's Model Optimizer 0.47, nvfp4_tensor.py.
+// 16: NVIDIA's Model Optimizer 0.47, torch/quantization/qtensor.
 #pragma once
 
 #include <algorithm>
